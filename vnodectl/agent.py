@@ -1,0 +1,1 @@
+"""Composes settings, one provider and the runtime into the node process (`vnodectl agent`)."""

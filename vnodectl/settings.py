@@ -1,0 +1,22 @@
+"""Where things are kept, and names that several rooms share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+DEFAULT_CONNECTOR_NAME = "aci-connector"
+TAINT_KEY = "virtual-kubelet.io/provider"
+NODE_PREFIX = "virtual-kubelet-"
+
+
+def cache_home() -> Path:
+    """`$XDG_CACHE_HOME/vnodectl`, else `~/.cache/vnodectl`."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    return Path(base) / "vnodectl"
+
+
+def sandbox_home() -> Path:
+    """Where sandboxes live: `VNODECTL_SANDBOX_HOME`, else `<cache home>/sandbox`."""
+    named = os.environ.get("VNODECTL_SANDBOX_HOME")
+    return Path(named) if named else cache_home() / "sandbox"
