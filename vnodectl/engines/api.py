@@ -10,7 +10,7 @@ and removes groups of its own scope only, and finds them again after its process
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -44,13 +44,15 @@ class FileContent:
 class VolumeSpec:
     """A directory of the group. `files` fills it; `memory` puts it in RAM; `size_limit` in bytes.
 
-    `host_path` mounts a directory of this machine instead (the emulator's file shares).
+    `host_path` mounts a directory of this machine instead (the emulator's file shares). A numeric `group`
+    owns the directory and may write to it. The size limit holds for volumes in RAM only.
     """
 
     files: tuple[FileContent, ...] = ()
     memory: bool = False
     size_limit: int | None = None
     host_path: str | None = None
+    group: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,17 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Exactly one of `command`, `http_path` (with `port`) or `port` alone (TCP). Times in seconds."""
+    """Exactly one of `command`, `http_path` (with `port`) or `port` alone (TCP). Times in seconds.
+
+    HTTP and TCP go to `host`, by default the group's own address.
+    """
 
     command: tuple[str, ...] = ()
     http_path: str | None = None
     http_scheme: str = "http"
     http_headers: tuple[tuple[str, str], ...] = ()
     port: int | None = None
+    host: str = ""
     initial_delay: float = 0
     period: float = 10
     timeout: float = 1
@@ -88,7 +94,8 @@ class RegistryAuth:
 class ContainerSpec:
     """One container. `command` replaces the image's entrypoint, `args` its arguments (None: the image's own).
 
-    `cpu` in cores and `memory` in bytes are hard limits where given.
+    `cpu` in cores and `memory` in bytes are hard limits where given. The variables named in `address_env`
+    are set to the group's IP. `user` is a uid, uid:gid or name; `groups` are further numeric groups.
     """
 
     name: str
@@ -96,8 +103,11 @@ class ContainerSpec:
     command: tuple[str, ...] | None = None
     args: tuple[str, ...] | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    address_env: tuple[str, ...] = ()
     working_dir: str | None = None
     user: str | None = None
+    groups: tuple[int, ...] = ()
+    require_non_root: bool = False
     mounts: tuple[Mount, ...] = ()
     cpu: float | None = None
     memory: int | None = None
@@ -105,6 +115,7 @@ class ContainerSpec:
     stdin: bool = False
     read_only_root: bool = False
     drop_all_capabilities: bool = False
+    drop_capabilities: tuple[str, ...] = ()
     add_capabilities: tuple[str, ...] = ()
     no_new_privileges: bool = False
     pull_policy: PullPolicy = PullPolicy.IF_NOT_PRESENT
@@ -140,7 +151,8 @@ class GroupSpec:
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Not started (again) yet. Reasons are the kubelet's: ContainerCreating, PodInitializing,
-    ErrImagePull, ImagePullBackOff, ErrImageNeverPull, CrashLoopBackOff, CreateContainerError."""
+    ErrImagePull, ImagePullBackOff, ErrImageNeverPull, CrashLoopBackOff, CreateContainerConfigError,
+    CreateContainerError."""
 
     reason: str
     message: str = ""
@@ -293,6 +305,9 @@ class Engine(Protocol):
     async def start(self) -> None:
         """Connect, adopt what the scope runs, begin to supervise. Raises EngineError with the cause."""
 
+    async def ping(self) -> None:
+        """Raises EngineError while groups cannot be run or seen, e.g. because podman does not answer."""
+
     async def aclose(self, *, remove: bool = False) -> None:
         """Stop supervising; with `remove` also take away every group, network and file of the scope."""
 
@@ -315,7 +330,8 @@ class Engine(Protocol):
     def watch(self) -> AsyncIterator[GroupStatus | GroupGone]:
         """Every change from the moment of the call; each watcher gets all of them, none is lost."""
 
-    def logs(self, name: str, container: str, query: LogQuery) -> AsyncIterator[bytes]: ...
+    def logs(self, name: str, container: str, query: LogQuery) -> AsyncGenerator[bytes, None]:
+        """Ends when the container does, even if followed. Raises NoSuchGroup at the first step."""
 
     async def exec(self, name: str, container: str, command: Sequence[str], session: Session) -> int: ...
 

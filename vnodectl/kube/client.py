@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vnodectl.errors import ClusterUnreachable
-from vnodectl.kube.errors import ApiError, Expired, Throttled, Unauthorized, from_status
+from vnodectl.kube.errors import Expired, Throttled, Unauthorized, from_status
 
 if TYPE_CHECKING:
     import aiohttp
@@ -29,8 +31,13 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
+T = TypeVar("T")
+
 _THROTTLE_RETRIES = 4
 _MAX_RETRY_AFTER = 30.0
+_CONNECT_TIMEOUT = 10.0
+_HANDSHAKE_TIMEOUT = 30.0
+_WATCH_GRACE = 30.0
 
 
 class KubeClient:
@@ -54,7 +61,9 @@ class KubeClient:
         self.namespace = namespace
         self.server: str = configuration.host.rstrip("/")
         self._reauthenticate = reauthenticate
+        self._renewing = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
+        self._retired: list[aiohttp.ClientSession] = []
         self._ssl: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> KubeClient:
@@ -67,8 +76,10 @@ class KubeClient:
 
     async def aclose(self) -> None:
         if self._session is not None:
-            await self._session.close()
+            self._retired.append(self._session)
             self._session = None
+        while self._retired:
+            await self._retired.pop().close()
 
     # --- verbs ------------------------------------------------------------------------------------
 
@@ -88,6 +99,9 @@ class KubeClient:
             query: dict[str, str | int | bool] = {**(params or {}), "limit": page}
             if token:
                 query["continue"] = token
+                # The token carries the version; naming one beside it is refused.
+                query.pop("resourceVersion", None)
+                query.pop("resourceVersionMatch", None)
             body = await self.request("GET", path, params=query, timeout=timeout)
             items.extend(body.get("items") or ())
             meta = body.get("metadata") or {}
@@ -137,17 +151,27 @@ class KubeClient:
             options["propagationPolicy"] = propagation
         return await self.request("DELETE", path, body=options, timeout=timeout)
 
-    async def watch(self, path: str, params: Params | None = None) -> AsyncIterator[JSON]:
-        """Events `{"type", "object"}` until the server ends the watch. ERROR events are raised."""
+    async def watch(self, path: str, params: Params | None = None) -> AsyncGenerator[JSON, None]:
+        """Events `{"type", "object"}` until the server ends the watch. ERROR events are raised.
+
+        Name `timeoutSeconds` in `params` to have the watch end in time even where the connection
+        silently dies. Close it early with `contextlib.aclosing`.
+        """
         query: dict[str, str | int | bool] = {**(params or {}), "watch": "1", "allowWatchBookmarks": "1"}
-        async with self.stream("GET", path, params=query) as response:
-            tail = b""
-            # aiohttp's readline has an upper limit; objects may be larger than it.
+        seconds = query.get("timeoutSeconds")
+        timeout = float(seconds) + _WATCH_GRACE if seconds is not None else None
+        async with self.stream("GET", path, params=query, timeout=timeout) as response:
+            # aiohttp's readline has an upper limit; objects may be larger than it. The parts of one
+            # line are joined once, so that a huge object does not cost the square of its size.
+            parts: list[bytes] = []
             async for chunk in response.content.iter_any():
-                lines = (tail + chunk).split(b"\n")
-                tail = lines.pop()
-                for line in lines:
-                    event: JSON = json.loads(line)
+                if b"\n" not in chunk:
+                    parts.append(chunk)
+                    continue
+                *lines, tail = b"".join((*parts, chunk)).split(b"\n")
+                parts = [tail]
+                for line in filter(None, lines):
+                    event: JSON = self._json(line)
                     if event["type"] == "ERROR":
                         status = event.get("object") or {}
                         raise from_status(int(status.get("code") or 500), status, 1.0)
@@ -165,26 +189,23 @@ class KubeClient:
         content_type: str = "application/json",
         timeout: float = 30,
     ) -> JSON:
-        """One call, answered with JSON. 429 is retried as the server asks; 401 once after new credentials."""
+        """One call, answered with JSON; `timeout` in seconds, for each try.
+
+        429 is retried as the server asks; 401 once, after new credentials.
+        """
         throttled = 0
-        reauthenticated = False
         while True:
             try:
                 async with self.stream(
                     method, path, params=params, body=body, content_type=content_type, timeout=timeout
                 ) as response:
-                    answer: JSON = json.loads(await response.read())
-                    return answer
+                    text = await response.read()
+                return self._json(text)
             except Throttled as error:
                 throttled += 1
                 if throttled > _THROTTLE_RETRIES:
                     raise
                 await asyncio.sleep(min(error.retry_after, _MAX_RETRY_AFTER))
-            except Unauthorized:
-                if reauthenticated or self._reauthenticate is None:
-                    raise
-                reauthenticated = True
-                await self._reauthenticate()
 
     @asynccontextmanager
     async def stream(
@@ -200,59 +221,74 @@ class KubeClient:
         """An open, successful response; `timeout` in seconds for all of it, None for a stream."""
         import aiohttp
 
-        headers = self.headers()
-        headers["Accept"] = "application/json, */*"
+        extra = {"Accept": "application/json, */*"}
         data: bytes | None = None
         if body is not None:
-            headers["Content-Type"] = content_type
+            extra["Content-Type"] = content_type
             data = json.dumps(body, separators=(",", ":")).encode()
-        try:
-            async with self._open_session().request(
+
+        async def send(
+            session: aiohttp.ClientSession, credentials: Mapping[str, str]
+        ) -> aiohttp.ClientResponse:
+            return await session.request(
                 method,
                 self.server + path,
                 params={key: _query(value) for key, value in (params or {}).items()},
                 data=data,
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=10),
+                headers={**credentials, **extra},
+                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_TIMEOUT),
                 **self._transport(),
-            ) as response:
-                if response.status >= 400:
-                    raise await _error(response)
+            )
+
+        response = await self._authenticated(send)
+        try:
+            async with response:
                 yield response
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except aiohttp.ClientError as error:
+            raise unreachable(self.server, error) from error
+        except TimeoutError as error:
+            if timeout is None:  # then it is the caller's own
+                raise
             raise unreachable(self.server, error) from error
 
     @asynccontextmanager
     async def websocket(
         self, path: str, params: Sequence[tuple[str, str]], *, protocols: tuple[str, ...]
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """A WebSocket of a subresource (exec, attach, portforward)."""
+        """A WebSocket of a subresource (exec, attach, portforward).
+
+        Raises the server's own answer where it refuses, e.g. NotFound for a pod that is not there.
+        """
         import aiohttp
 
+        async def send(
+            session: aiohttp.ClientSession, credentials: Mapping[str, str]
+        ) -> aiohttp.ClientWebSocketResponse:
+            async with asyncio.timeout(_HANDSHAKE_TIMEOUT):
+                opened: aiohttp.ClientWebSocketResponse = await session.ws_connect(
+                    self.server.replace("http", "ws", 1) + path,
+                    params=params,
+                    headers=credentials,
+                    protocols=protocols,
+                    max_msg_size=0,
+                    **self._transport(),
+                )
+            return opened
+
+        connection = await self._authenticated(send)
         try:
-            async with self._open_session().ws_connect(
-                self.server.replace("http", "ws", 1) + path,
-                params=params,
-                headers=self.headers(),
-                protocols=protocols,
-                max_msg_size=0,
-                **self._transport(),
-            ) as socket:
-                yield socket
-        except aiohttp.WSServerHandshakeError as error:
-            raise from_status(error.status, {"message": error.message}, 1.0) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            async with connection:
+                yield connection
+        except aiohttp.ClientError as error:
             raise unreachable(self.server, error) from error
 
-    def headers(self) -> dict[str, str]:
+    async def headers(self) -> dict[str, str]:
         """Authentication headers, with rotated tokens read again when their time has come."""
-        token = self.configuration.get_api_key_with_prefix("BearerToken")
+        token = await self.configuration.get_api_key_with_prefix("BearerToken")
         if token:
             return {"Authorization": token}
         if self.configuration.username:
-            basic = self.configuration.get_basic_auth_token()
-            if basic:
-                return {"Authorization": basic}
+            return {"Authorization": self.configuration.get_basic_auth_token()}
         return {}
 
     def ssl_context(self) -> ssl.SSLContext:
@@ -270,6 +306,48 @@ class KubeClient:
             self._ssl = context
         return self._ssl
 
+    async def _authenticated(
+        self, send: Callable[[aiohttp.ClientSession, Mapping[str, str]], Awaitable[T]]
+    ) -> T:
+        """Open a call; after a 401 once more with fresh credentials."""
+        import aiohttp
+
+        try:
+            credentials = await self.headers()
+            try:
+                return await send(self._open_session(), credentials)
+            except Unauthorized:
+                if self._reauthenticate is None:
+                    raise
+                await self._renew(credentials, self._reauthenticate)
+                return await send(self._open_session(), await self.headers())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise unreachable(self.server, error) from error
+
+    async def _renew(self, refused: Mapping[str, str], reauthenticate: Callable[[], Awaitable[None]]) -> None:
+        """Fresh credentials, once for all calls that were refused with the same ones."""
+        async with self._renewing:
+            if await self.headers() != refused:
+                return
+            await reauthenticate()
+            if self.configuration.cert_file and self._session is not None:
+                # Open connections keep the old certificate; calls in flight may still use them.
+                self._retired.append(self._session)
+                self._session = None
+                self._ssl = None
+
+    def _json(self, text: bytes) -> JSON:
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise ClusterUnreachable(
+                f"{self.server} did not answer as a Kubernetes API does",
+                hint="check the server's address in the kubeconfig, and proxies on the way",
+            )
+        return answer
+
     def _transport(self) -> dict[str, Any]:
         options: dict[str, Any] = {}
         if self.configuration.proxy:
@@ -286,14 +364,37 @@ class KubeClient:
                 ssl=self.ssl_context() if self.server.startswith("https") else False,
                 limit=self.configuration.connection_pool_maxsize,
                 keepalive_timeout=60,
+                socket_factory=_socket,
             )
-            self._session = aiohttp.ClientSession(connector=connector, trust_env=True, read_bufsize=2**18)
+            self._session = aiohttp.ClientSession(
+                connector=connector, trust_env=True, read_bufsize=2**18, raise_for_status=_raise_error
+            )
         return self._session
+
+
+def _socket(address: Any) -> socket.socket:
+    """A TCP socket that notices within a minute that its peer vanished; a quiet watch would hang."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):  # the names differ between systems
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return made
 
 
 def unreachable(server: str, error: BaseException) -> ClusterUnreachable:
     """The error for a call that got no answer."""
-    cause = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+    import aiohttp
+
+    if isinstance(error, TimeoutError):
+        cause = "no answer in time"
+    elif isinstance(error, aiohttp.ClientResponseError):  # its text has the whole URL, query included
+        cause = f"{error.message} ({error.status})" if error.status else error.message
+    elif isinstance(error, OSError) and error.errno and error.errno > 0:  # e.g. Connection refused
+        cause = os.strerror(error.errno)
+    else:
+        cause = str(error) or type(error).__name__
     return ClusterUnreachable(
         f"cannot reach the Kubernetes API at {server}: {cause}",
         hint="check the kubeconfig's context and that the API server is running: kubectl cluster-info",
@@ -304,17 +405,20 @@ def _query(value: str | int | bool) -> str:
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
-async def _error(response: aiohttp.ClientResponse) -> ApiError:
-    text = await response.text(errors="replace")
+async def _raise_error(response: aiohttp.ClientResponse) -> None:
+    """Raise what the server's Status object says. Of other bodies nothing is kept: they may hold anything."""
+    if response.status < 400:
+        return
     try:
-        body: Any = json.loads(text)
+        async with response:
+            body: Any = json.loads(await response.read())
     except ValueError:
-        body = text
+        body = None
     try:
         retry_after = float(response.headers.get("Retry-After", "1"))
     except ValueError:
         retry_after = 1.0
-    return from_status(response.status, body, retry_after)
+    raise from_status(response.status, body, retry_after)
 
 
 __all__ = [

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
 
     kubeconfig: a path, else `$KUBECONFIG` (may list several), else `~/.kube/config`, else, inside a
     pod, its service account. The context defaults to the file's current one. Nothing global is changed.
-    Raises UsageError for a file or context that is not there or not readable as a kubeconfig.
+    Raises UsageError for a file or context that is not there or not readable as a kubeconfig, and
+    ClusterUnreachable where its credential plug-in gives nothing.
     """
     path = kubeconfig or os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
     if not kubeconfig and not _exists(path) and os.environ.get("KUBERNETES_SERVICE_HOST"):
@@ -27,32 +28,13 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
             hint="name one with --kubeconfig or KUBECONFIG, or name the AKS cluster with -g and -n",
         )
     from kubernetes.aio.client import Configuration
-    from kubernetes.aio.config import ConfigException, load_kube_config
 
     configuration = type.__call__(Configuration)
-
-    async def load() -> Any:
-        return await load_kube_config(
-            config_file=path, context=context, client_configuration=configuration, persist_config=False
-        )
-
-    try:
-        loader = await load()
-        current = loader.current_context
-    except ConfigException as error:
-        raise UsageError(
-            f"kubeconfig {path}: {error}", hint="list contexts: kubectl config get-contexts"
-        ) from error
-    except asyncio.CancelledError:
-        raise
-    except Exception as error:  # the loader raises whatever its YAML and plug-in code raises
-        raise ClusterUnreachable(
-            f"kubeconfig {path}: cannot get credentials: {type(error).__name__}: {error}",
-            hint="log in again (az login, az aks get-credentials …) and retry",
-        ) from error
+    loader = await _load(path, context, configuration)
+    current = loader.current_context
 
     async def reauthenticate() -> None:
-        await load()
+        await _load(path, context, configuration)
 
     return KubeClient(
         configuration,
@@ -62,8 +44,49 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     )
 
 
+async def _load(path: str, context: str | None, configuration: Any) -> Any:
+    """Fill `configuration` from the file(s). What the loader says is cut down: it quotes whole entries."""
+    import yaml
+    from kubernetes.aio.config import ConfigException, load_kube_config
+
+    try:
+        loader = await load_kube_config(
+            config_file=path, context=context, client_configuration=configuration, persist_config=False
+        )
+    except ConfigException as error:
+        raise UsageError(
+            f"kubeconfig {path}: {_without_entries(str(error))}",
+            hint="list contexts: kubectl config get-contexts",
+        ) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark is not None else ""
+        raise UsageError(f"kubeconfig {path} is not valid YAML{where}", hint="kubectl config view") from None
+    except OSError as error:
+        raise UsageError(f"kubeconfig {path} cannot be read: {error.strerror}") from None
+    except Exception as error:  # the loader raises whatever its parsing and plug-in code raises
+        raise UsageError(
+            f"kubeconfig {path} cannot be used ({type(error).__name__})", hint="kubectl config view"
+        ) from None
+    user = getattr(loader, "_user", None)
+    given = configuration.api_key or configuration.cert_file
+    if user is not None and "exec" in user and not given:
+        # The loader only logs that the plug-in failed, with the plug-in's own words.
+        plugin = user["exec"].safe_get("command")
+        raise ClusterUnreachable(
+            f"kubeconfig {path}: the credential plug-in {plugin} gave no credentials",
+            hint="log in again (az login, az aks get-credentials …) and retry",
+        )
+    return loader
+
+
+def _without_entries(text: str) -> str:
+    return re.sub(r"\{.*\}", "…", text, flags=re.DOTALL)
+
+
 def _exists(path: str) -> bool:
-    return any(Path(part).is_file() for part in path.split(os.pathsep) if part)
+    parts = [Path(part).expanduser() for part in path.split(os.pathsep) if part]
+    return any(part.exists() and not part.is_dir() for part in parts)  # a pipe will do: <(sops -d config)
 
 
 def _in_cluster() -> KubeClient:

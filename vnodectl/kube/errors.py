@@ -13,7 +13,7 @@ class ApiError(VnodectlError):
     def __init__(
         self, status: int, reason: str, message: str, *, details: dict[str, Any] | None = None
     ) -> None:
-        super().__init__(message or reason or f"HTTP {status}")
+        super().__init__(message or reason or f"the Kubernetes API answered HTTP {status}")
         self.status = status
         self.reason = reason
         self.details = details or {}
@@ -56,14 +56,15 @@ class Throttled(ApiError):
 
 
 def from_status(status: int, body: Any, retry_after: float) -> ApiError:
-    """The error for an HTTP status and the Status object (or text) that came with it."""
+    """The error for an HTTP status and the Status object that came with it, if one did.
+
+    Other bodies (a proxy's page) are not kept: an error must not hold what nobody has looked at.
+    """
     reason, message = "", ""
     details: dict[str, Any] = {}
     if isinstance(body, dict):
         reason, message = str(body.get("reason") or ""), str(body.get("message") or "")
         details = body.get("details") or {}
-    elif isinstance(body, str):
-        message = body.strip()[:500]
     if status == 409 and reason == "AlreadyExists":
         return AlreadyExists(status, reason, message, details=details)
     if status == 429:

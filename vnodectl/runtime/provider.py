@@ -39,11 +39,16 @@ class PodKey:
 
 @dataclass(frozen=True, slots=True)
 class EnvVar:
-    """A resolved variable. `secret` is true where any part of the value came from a Secret."""
+    """A resolved variable. `secret` is true where any part of the value came from a Secret.
+
+    `late` names a field that exists only once the group does (`status.podIP`, `status.podIPs`); `value`
+    is then empty, and a provider that can fill it in before the containers start does so.
+    """
 
     name: str
     value: str
     secret: bool = False
+    late: str = ""
 
     def __repr__(self) -> str:
         return f"EnvVar({self.name!r}, {'***' if self.secret else repr(self.value)}, secret={self.secret})"
@@ -333,3 +338,26 @@ class SupportsAttach(Protocol):
 class SupportsFileRefresh(Protocol):
     async def refresh(self, pod: ResolvedPod, volumes: frozenset[str]) -> None:
         """Put new contents of the named `Files` volumes in place (a fresh token, a changed ConfigMap)."""
+
+
+class PortConnection(Protocol):
+    """One TCP connection that kubectl port-forward carries: the caller's end of it."""
+
+    async def read(self) -> bytes:
+        """The next bytes from the caller; b"" once it sends no more."""
+
+    async def write(self, data: bytes) -> None:
+        """Send to the caller; waits while it is slower."""
+
+    async def write_eof(self) -> None:
+        """The pod sends no more; the caller may still."""
+
+
+@runtime_checkable
+class SupportsPortForward(Protocol):
+    async def port_forward(self, key: PodKey, port: int, connection: PortConnection) -> None:
+        """Carry one connection to a TCP port of the pod, returning when both directions are done.
+
+        Cancelled when the caller hangs up. Raises NotFound, Unsupported or Retryable where the port
+        cannot be reached; the message goes to the user of kubectl.
+        """

@@ -1,0 +1,1 @@
+"""The provider whose cloud is this machine."""

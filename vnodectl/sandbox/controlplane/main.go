@@ -1,11 +1,13 @@
 // Command controlplane is a Kubernetes control plane in one binary: etcd,
 // kube-apiserver, kube-controller-manager, kube-scheduler and kubectl,
-// unmodified, chosen by the first argument.
+// unmodified. The program is chosen by the name it is called by (a link named
+// kube-apiserver is kube-apiserver), else by the first argument.
 package main
 
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
@@ -18,29 +20,25 @@ import (
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 )
 
-const usage = "usage: controlplane etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubectl [flags]"
+var programs = map[string]func() int{
+	"etcd":                    func() int { etcdmain.Main(os.Args); return 0 },
+	"kube-apiserver":          func() int { return cli.Run(apiserver.NewAPIServerCommand()) },
+	"kube-controller-manager": func() int { return cli.Run(controllermanager.NewControllerManagerCommand()) },
+	"kube-scheduler":          func() int { return cli.Run(scheduler.NewSchedulerCommand()) },
+	"kubectl":                 func() int { return cli.Run(kubectlcmd.NewDefaultKubectlCommand()) },
+}
 
 func main() {
-	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, usage)
+	program, found := programs[filepath.Base(os.Args[0])]
+	if !found && len(os.Args) > 1 {
+		if program, found = programs[os.Args[1]]; found {
+			// Each program parses os.Args as its own.
+			os.Args = os.Args[1:]
+		}
+	}
+	if !found {
+		fmt.Fprintln(os.Stderr, "usage: controlplane etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubectl [flags]")
 		os.Exit(2)
 	}
-	component := os.Args[1]
-	// Each component parses os.Args as if it were its own program.
-	os.Args = os.Args[1:]
-	switch component {
-	case "etcd":
-		etcdmain.Main(os.Args)
-	case "kube-apiserver":
-		os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
-	case "kube-controller-manager":
-		os.Exit(cli.Run(controllermanager.NewControllerManagerCommand()))
-	case "kube-scheduler":
-		os.Exit(cli.Run(scheduler.NewSchedulerCommand()))
-	case "kubectl":
-		os.Exit(cli.Run(kubectlcmd.NewDefaultKubectlCommand()))
-	default:
-		fmt.Fprintf(os.Stderr, "controlplane: unknown component %q\n%s\n", component, usage)
-		os.Exit(2)
-	}
+	os.Exit(program())
 }

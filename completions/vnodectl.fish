@@ -1,0 +1,1 @@
+complete --command vnodectl --no-files --arguments "(env _VNODECTL_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) vnodectl)" --condition "env _VNODECTL_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) vnodectl"

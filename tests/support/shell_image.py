@@ -1,0 +1,33 @@
+"""A container image of this machine's own shell and a few tools: needs no registry and no network."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+NAME = "localhost/vnodectl-test/shell:1"
+TOOLS = ("sh", "sleep", "cat", "stty")
+
+
+def import_shell_image() -> str:
+    """Imports it into podman's storage (again, where it was there before) and returns its name."""
+    files: dict[str, Path] = {}
+    for tool in TOOLS:
+        found = shutil.which(tool)
+        assert found is not None, f"{tool} is needed for the test image"
+        files[f"bin/{tool}"] = Path(found).resolve()
+        listed = subprocess.run(["ldd", found], capture_output=True, text=True, check=True).stdout
+        for word in listed.split():
+            if word.startswith("/"):
+                files[word.lstrip("/")] = Path(word).resolve()
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, path in files.items():
+            tar.add(path, arcname=name)
+    subprocess.run(
+        ["podman", "import", "--quiet", "-", NAME], input=archive.getvalue(), capture_output=True, check=True
+    )
+    return NAME

@@ -1,0 +1,122 @@
+"""The chart's schema and metadata, without Helm."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from vnodectl import __version__
+
+JSON = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def chart(repository: Path) -> Path:
+    return repository / "charts" / "vnode-connector"
+
+
+@pytest.fixture(scope="module")
+def validator(chart: Path) -> jsonschema.Draft202012Validator:
+    schema = json.loads((chart / "values.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.fixture
+def values(chart: Path) -> JSON:
+    """The defaults with what every installation must say."""
+    found: JSON = yaml.safe_load((chart / "values.yaml").read_text())
+    found["azure"] |= {"subscriptionId": "s", "tenantId": "t", "resourceGroup": "g", "region": "eastus"}
+    found["azure"]["identity"] |= {"clientId": "c", "existingSecret": "x"}
+    return found
+
+
+def test_the_chart_is_of_this_version(chart: Path) -> None:
+    metadata = yaml.safe_load((chart / "Chart.yaml").read_text())
+    assert metadata["appVersion"] == __version__
+    assert metadata["version"] == __version__
+
+
+def test_the_defaults_are_complete_but_for_place_and_identity(
+    values: JSON, validator: jsonschema.Draft202012Validator
+) -> None:
+    validator.validate(values)
+    values["azure"]["subscriptionId"] = ""
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate(values)
+
+
+def objects(schema: JSON, where: str = "") -> list[tuple[str, JSON]]:
+    """Every schema that describes an object by its properties."""
+    found = [(where, schema)] if "properties" in schema and schema.get("type") == "object" else []
+    for name, inner in schema.get("properties", {}).items():
+        found += objects(inner, f"{where}.{name}")
+    return found
+
+
+def test_no_object_takes_a_key_that_it_does_not_know(chart: Path) -> None:
+    schema = json.loads((chart / "values.schema.json").read_text())
+    described = objects(schema)
+    assert len(described) > 10
+    assert [where for where, one in described if one.get("additionalProperties") is not False] == []
+
+
+def test_every_default_is_described(chart: Path, values: JSON) -> None:
+    schema = json.loads((chart / "values.schema.json").read_text())
+
+    def missing(given: JSON, described: JSON, where: str) -> list[str]:
+        found = []
+        for name, value in given.items():
+            inner = described.get("properties", {}).get(name)
+            if inner is None:
+                found.append(f"{where}.{name}")
+            elif isinstance(value, dict) and "properties" in inner:
+                found += missing(value, inner, f"{where}.{name}")
+        return found
+
+    assert missing(values, schema, "") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("osType", "linux"),
+        ("osType", "Plan9"),
+        ("cloud", "moon"),
+        ("surprise", 1),
+        ("azure.surprise", 1),
+        ("azure.region", "East US"),
+        ("azure.tenantId", ""),
+        ("azure.armEndpoint", "http://plain"),
+        ("azure.subnetId", "my-subnet"),
+        ("azure.identity.type", "password"),
+        ("azure.identity.clientId", ""),
+        ("azure.identity.existingSecret", ""),
+        ("azure.identity.type", "workloadIdentity"),  # has no use for a secret
+        ("node.cpu", "many"),
+        ("node.name", "Bad_Name"),
+        ("ports.health", 80),
+        ("apiServer", "10.0.0.1:6443"),
+        ("caBundle", "not a certificate"),
+        ("image.repository", ""),
+        ("image.digest", "latest"),
+        ("log.level", "loud"),
+    ],
+)
+def test_bad_values_are_refused(
+    path: str, value: Any, values: JSON, validator: jsonschema.Draft202012Validator
+) -> None:
+    changed = copy.deepcopy(values)
+    *parents, last = path.split(".")
+    target = changed
+    for parent in parents:
+        target = target[parent]
+    target[last] = value
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate(changed)

@@ -1,0 +1,464 @@
+"""Each check with what makes it pass and what makes it fail: a cluster over a socket, a cloud in memory."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from support.fake_api import client, fake_cluster, status
+
+from vnodectl.checks.catalog import all_checks, run_install_checks
+from vnodectl.checks.context import Context, Target
+from vnodectl.checks.model import Verdict
+from vnodectl.checks.runner import Selection, run, validate
+from vnodectl.clouds.azure import AzureForbidden, AzureNotFound, AzureUnauthorized
+from vnodectl.connector.identity import ServicePrincipal
+from vnodectl.connector.names import Connector
+from vnodectl.connector.plan import AksCluster, AzureTarget, Plan
+from vnodectl.errors import CloudUnreachable
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+CONNECTOR = Connector("aci-connector", "Linux", "eastus")
+PLAN = Plan(
+    cloud="azure",
+    connector_name="aci-connector",
+    namespace="vnode-system",
+    connectors=(CONNECTOR,),
+    azure=AzureTarget("sub-1", "tenant-1", "groups", "eastus"),
+    identity=ServicePrincipal("client", "s3cr3t-marker"),
+    cluster=AksCluster("aks-group", "aks"),
+)
+TARGET = Target.from_plan(PLAN)
+
+
+class Cloud:
+    """Azure as checks see it. Set a field to an exception to have it raised."""
+
+    subscription = "/subscriptions/sub-1"
+
+    def __init__(self):
+        self.account = {"subscriptionId": "sub-1", "displayName": "Test", "state": "Enabled"}
+        self.provider = {
+            "registrationState": "Registered",
+            "resourceTypes": [{"resourceType": "containerGroups", "locations": ["East US", "West Europe"]}],
+        }
+        self.properties = {
+            "provisioningState": "Succeeded",
+            "powerState": {"code": "Running"},
+            "networkProfile": {"networkPlugin": "azure"},
+            "addonProfiles": {},
+        }
+        self.group = {"location": "eastus", "properties": {"provisioningState": "Succeeded"}}
+        self.calls = []
+
+    def _say(self, name, value):
+        self.calls.append(name)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    async def arm(self, method, path, api_version, *, params=None, body=None):
+        assert (method, params, body) == ("GET", None, None)
+        if path == self.subscription:
+            return self._say("subscription", self.account)
+        assert path == f"{self.subscription}/providers/Microsoft.ContainerInstance"
+        return self._say("provider", self.provider)
+
+    async def aks_cluster(self, resource_group, name):
+        assert (resource_group, name) == ("aks-group", "aks")
+        value = self.properties
+        return self._say("cluster", value if isinstance(value, Exception) else {"properties": value})
+
+    async def resource_group(self, name):
+        return self._say(f"group {name}", self.group)
+
+
+@pytest.fixture
+def cloud():
+    return Cloud()
+
+
+@pytest.fixture
+def helm(tmp_path):
+    """A helm that says which version it is."""
+
+    def make(version="v4.3.1", code=0):
+        path = tmp_path / "helm"
+        path.write_text(f"#!/bin/sh\nprintf '%s' '{version}'\nexit {code}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    return make
+
+
+async def outcome(id_, *, kube=None, azure=None, target=TARGET, helm="helm"):
+    """What one check says, with what it needs."""
+    context = Context(target=target, kube=kube, azure=azure, helm=helm, now=lambda: NOW)
+    report = await run(all_checks(), context, selection=Selection(only=(id_,)))
+    return next(one for one in report.outcomes if one.check.id == id_)
+
+
+@asynccontextmanager
+async def a_cluster():
+    async with fake_cluster() as (api, kube):
+        yield api, kube
+
+
+# --- all of them ----------------------------------------------------------------------------------
+
+
+def test_the_catalogue_is_sound():
+    validate(all_checks())
+    for check in all_checks():
+        assert check.title.endswith("?")
+        assert check.id.startswith("VN-")
+        assert check.doc == f"checks.md#{check.id.lower()}"
+
+
+async def test_before_an_installation_everything_is_asked_and_little_is_read(cloud, helm):
+    async with a_cluster() as (api, kube):
+        report = await run_install_checks(PLAN, kube=kube, azure=cloud, helm_path=helm())
+    assert [one.verdict for one in report.outcomes] == [Verdict.PASSED] * len(all_checks())
+    assert report.ok
+    # Facts that several checks want are read once.
+    assert sorted(cloud.calls) == ["cluster", "group groups", "provider", "subscription"]
+    assert api.requests.count("GET /version") == 1
+    assert api.requests.count("GET /api/v1/namespaces/vnode-system/secrets") == 1
+    assert not [line for line in api.requests if line.startswith(("PUT", "PATCH", "DELETE"))]
+
+
+async def test_without_sessions_their_checks_are_skipped(helm):
+    report = await run_install_checks(PLAN, kube=None, azure=None, helm_path=helm())
+    asked = {one.check.id for one in report.outcomes if one.attempts}
+    assert asked == {"VN-TOOL-001", "VN-TOOL-002", "VN-REL-001"}
+
+
+async def test_an_unreachable_cluster_is_one_failure(cloud, helm):
+    async with client("http://127.0.0.1:1") as kube:
+        report = await run_install_checks(PLAN, kube=kube, azure=cloud, helm_path=helm())
+    assert [one.check.id for one in report.failures] == ["VN-KUBE-001"]
+    assert report.exit_code() == 5
+
+
+async def test_nothing_secret_is_in_a_report(cloud, helm):
+    report = await run_install_checks(PLAN, kube=None, azure=cloud, helm_path=helm())
+    assert "s3cr3t-marker" not in str(report.document())
+
+
+# --- tools ----------------------------------------------------------------------------------------
+
+
+async def test_helm_is_not_there():
+    found = await outcome("VN-TOOL-001", helm="/nowhere/helm")
+    assert found.verdict is Verdict.FAILED
+    assert "helm.sh" in found.answer.fix
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [
+        ("v4.3.1", Verdict.PASSED),
+        ("v3.16.0", Verdict.PASSED),
+        ("v3.17.0-rc.1+g1234", Verdict.PASSED),
+        ("v3.15.4", Verdict.WARNING),
+        ("v3.7.9", Verdict.FAILED),
+        ("v2.17.0", Verdict.FAILED),
+        ("v4.3", Verdict.FAILED),
+        ("", Verdict.FAILED),
+    ],
+)
+async def test_helms_version(helm, version, verdict):
+    found = await outcome("VN-TOOL-002", helm=helm(version))
+    assert found.verdict is verdict
+    assert version in found.answer.evidence
+
+
+async def test_helm_that_fails(helm):
+    found = await outcome("VN-TOOL-002", helm=helm("v3.0", code=7))
+    assert found.verdict is Verdict.FAILED
+    assert "code 7" in found.answer.cause
+
+
+# --- cluster --------------------------------------------------------------------------------------
+
+
+async def test_refused_credentials_are_no_answer():
+    async with a_cluster() as (api, kube):
+        api.refuse = lambda *_: status(401, "Unauthorized")
+        found = await outcome("VN-KUBE-001", kube=kube)
+    assert found.verdict is Verdict.FAILED
+    assert "credentials" in found.answer.cause
+    assert found.exit_code == 5
+
+
+@pytest.mark.parametrize(
+    ("major", "minor", "verdict"),
+    [
+        ("1", "30", Verdict.FAILED),
+        ("1", "31", Verdict.PASSED),
+        ("1", "31+", Verdict.PASSED),
+        ("1", "36", Verdict.PASSED),
+        ("1", "37", Verdict.WARNING),
+        ("", "", Verdict.FAILED),
+    ],
+)
+async def test_the_clusters_version(major, minor, verdict):
+    async with a_cluster() as (api, kube):
+        api.version = {"major": major, "minor": minor, "gitVersion": f"v{major}.{minor}.1"}
+        found = await outcome("VN-KUBE-002", kube=kube)
+    assert found.verdict is verdict
+    assert found.answer.evidence
+
+
+def grants(*refused):
+    """Access reviews that refuse these `verb resource[.group]`, and that nobody is an administrator."""
+
+    def allowed(attributes):
+        group = f".{attributes['group']}" if attributes.get("group") else ""
+        sub = f"/{attributes['subresource']}" if attributes.get("subresource") else ""
+        asked = f"{attributes['verb']} {attributes['resource']}{sub}{group}"
+        return asked not in (*refused, "* *.*")
+
+    return allowed
+
+
+async def test_rights_that_are_missing_are_named():
+    async with a_cluster() as (api, kube):
+        api.allowed = grants("create deployments.apps", "create secrets")
+        found = await outcome("VN-KUBE-003", kube=kube)
+    assert found.verdict is Verdict.FAILED
+    assert "create deployments.apps in vnode-system" in found.answer.evidence
+    assert "create secrets in vnode-system" in found.answer.evidence
+    assert found.answer.fix.startswith("kubectl create clusterrolebinding")
+
+
+@pytest.mark.parametrize(
+    ("refused", "verdict"),
+    [
+        ((), Verdict.PASSED),
+        (("update nodes/status",), Verdict.PASSED),  # may escalate
+        (("update nodes/status", "escalate clusterroles.rbac.authorization.k8s.io"), Verdict.FAILED),
+    ],
+)
+async def test_rights_to_give_away_are_held_or_may_be_escalated(refused, verdict):
+    async with a_cluster() as (api, kube):
+        api.allowed = grants(*refused)
+        found = await outcome("VN-KUBE-003", kube=kube)
+    assert found.verdict is verdict
+
+
+async def test_an_administrator_is_asked_one_question():
+    async with a_cluster() as (api, kube):
+        await outcome("VN-KUBE-003", kube=kube)
+    assert len([line for line in api.requests if line.startswith("POST")]) == 1
+
+
+# --- azure ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict"),
+    [("Enabled", Verdict.PASSED), ("PastDue", Verdict.WARNING), ("Disabled", Verdict.FAILED)],
+)
+async def test_the_subscriptions_state(cloud, state, verdict):
+    cloud.account["state"] = state
+    assert (await outcome("VN-AZ-001", azure=cloud)).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (AzureUnauthorized(401, "InvalidAuthenticationToken", "expired", hint="az login"), 5),
+        (CloudUnreachable("Azure did not answer"), 5),
+        (AzureForbidden(403, "AuthorizationFailed", "no right"), 1),
+        (AzureNotFound(404, "SubscriptionNotFound", "no such subscription"), 1),
+    ],
+)
+async def test_azure_says_no(cloud, error, code):
+    cloud.account = error
+    found = await outcome("VN-AZ-001", azure=cloud)
+    assert (found.verdict, found.exit_code) == (Verdict.FAILED, code)
+    assert error.message in found.answer.cause
+
+
+@pytest.mark.parametrize("state", ["NotRegistered", "Unregistered", "Registering", None])
+async def test_the_provider_is_not_registered(cloud, state):
+    cloud.provider["registrationState"] = state
+    found = await outcome("VN-AZ-002", azure=cloud)
+    assert found.verdict is Verdict.FAILED
+    assert "az provider register --namespace Microsoft.ContainerInstance" in found.answer.fix
+
+
+@pytest.mark.parametrize(
+    ("properties", "verdict", "fix"),
+    [
+        ({"powerState": {"code": "Stopped"}}, Verdict.FAILED, "az aks start -g aks-group -n aks"),
+        ({"provisioningState": "Creating"}, Verdict.FAILED, "az aks wait -g aks-group -n aks"),
+        ({"provisioningState": "Failed"}, Verdict.WARNING, "az aks update -g aks-group -n aks"),
+        ({"provisioningState": "Updating"}, Verdict.PASSED, ""),
+    ],
+)
+async def test_the_aks_clusters_state(cloud, properties, verdict, fix):
+    cloud.properties |= properties
+    found = await outcome("VN-AZ-003", azure=cloud)
+    assert found.verdict is verdict
+    assert found.answer.fix.startswith(fix)
+
+
+async def test_the_aks_cluster_does_not_exist(cloud):
+    cloud.properties = AzureNotFound(404, "ResourceNotFound", "was not found")
+    found = await outcome("VN-AZ-003", azure=cloud)
+    assert found.answer.cause == "there is no AKS cluster aks in resource group aks-group"
+    assert "az aks list" in found.answer.fix
+
+
+@pytest.mark.parametrize("id_", ["VN-AZ-003", "VN-AZ-004", "VN-AZ-005"])
+async def test_without_an_aks_cluster_these_do_not_arise(cloud, id_):
+    found = await outcome(id_, azure=cloud, target=replace(TARGET, cluster=""))
+    assert found.verdict is Verdict.SKIPPED
+    assert "no AKS cluster is named" in found.answer.cause
+
+
+@pytest.mark.parametrize(
+    ("profile", "verdict", "cause"),
+    [
+        ({"networkPlugin": "azure"}, Verdict.PASSED, ""),
+        ({"networkPlugin": "azure", "networkPluginMode": None}, Verdict.PASSED, ""),
+        ({"networkPlugin": "kubenet"}, Verdict.FAILED, "kubenet gives pods addresses"),
+        ({"networkPlugin": "azure", "networkPluginMode": "overlay"}, Verdict.FAILED, "overlay mode"),
+        ({"networkPlugin": "none"}, Verdict.WARNING, "its own network plug-in"),
+        ({}, Verdict.FAILED, "need Azure CNI"),
+    ],
+)
+async def test_the_clusters_network(cloud, profile, verdict, cause):
+    cloud.properties["networkProfile"] = profile
+    found = await outcome("VN-AZ-004", azure=cloud)
+    assert found.verdict is verdict
+    assert cause in found.answer.cause
+    assert profile.get("networkPlugin", "unknown") in found.answer.evidence
+
+
+@pytest.mark.parametrize(
+    ("profiles", "verdict"),
+    [
+        ({}, Verdict.PASSED),
+        (None, Verdict.PASSED),
+        ({"aciConnectorLinux": {"enabled": False}}, Verdict.PASSED),
+        ({"aciConnectorLinux": {"enabled": True}}, Verdict.FAILED),
+        ({"ACIConnectorLinux": {"enabled": True}}, Verdict.FAILED),
+    ],
+)
+async def test_the_virtual_node_add_on(cloud, profiles, verdict):
+    cloud.properties["addonProfiles"] = profiles
+    assert (await outcome("VN-AZ-005", azure=cloud)).verdict is verdict
+
+
+async def test_the_resource_group(cloud):
+    assert (await outcome("VN-AZ-006", azure=cloud)).answer.evidence == "groups in eastus"
+    cloud.group = AzureNotFound(404, "ResourceGroupNotFound", "could not be found")
+    found = await outcome("VN-AZ-006", azure=cloud)
+    assert found.answer.fix == "az group create -n groups -l eastus"
+    cloud.group = {"location": "eastus", "properties": {"provisioningState": "Deleting"}}
+    assert (await outcome("VN-AZ-006", azure=cloud)).verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize(
+    ("region", "verdict"),
+    [
+        ("eastus", Verdict.PASSED),
+        ("westeurope", Verdict.PASSED),
+        ("moon", Verdict.FAILED),
+        ("", Verdict.SKIPPED),
+    ],
+)
+async def test_the_region(cloud, region, verdict):
+    found = await outcome("VN-AZ-007", azure=cloud, target=replace(TARGET, region=region))
+    assert found.verdict is verdict
+
+
+# --- releases and names ---------------------------------------------------------------------------
+
+
+def record(release, revision, state):
+    name = f"sh.helm.release.v1.{release}.v{revision}"
+    labels = {"owner": "helm", "name": release, "version": str(revision), "status": state}
+    return {"metadata": {"name": name, "labels": labels}, "data": {"release": "s3cr3t-marker"}}
+
+
+async def test_names_that_are_too_long():
+    target = replace(TARGET, connectors=(Connector("a" * 50, "Linux", "eastus"),))
+    found = await outcome("VN-REL-001", target=target)
+    assert found.verdict is Verdict.FAILED
+    assert "--connector-name" in found.answer.fix
+
+
+async def test_names_that_are_not_known_yet():
+    found = await outcome("VN-REL-001", target=replace(TARGET, connectors=()))
+    assert found.verdict is Verdict.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("records", "verdict", "fix"),
+    [
+        ([], Verdict.PASSED, ""),
+        ([(1, "deployed")], Verdict.PASSED, ""),
+        ([(9, "superseded"), (10, "deployed")], Verdict.PASSED, ""),
+        (
+            [(1, "pending-install")],
+            Verdict.FAILED,
+            "helm uninstall aci-connector-linux-eastus -n vnode-system",
+        ),
+        (
+            [(10, "pending-upgrade"), (9, "deployed")],
+            Verdict.FAILED,
+            "helm rollback aci-connector-linux-eastus",
+        ),
+        ([(1, "uninstalling")], Verdict.FAILED, "helm uninstall"),
+    ],
+)
+async def test_releases_that_are_stuck(records, verdict, fix):
+    async with a_cluster() as (api, kube):
+        for revision, state in records:
+            api.put("secrets", record(CONNECTOR.release, revision, state), namespace="vnode-system")
+        api.put("secrets", record("another", 1, "pending-install"), namespace="vnode-system")
+        found = await outcome("VN-REL-002", kube=kube)
+    assert found.verdict is verdict
+    assert found.answer.fix.startswith(fix)
+
+
+def node(labels):
+    return {"metadata": {"name": CONNECTOR.node, "labels": labels}}
+
+
+def lease(age):
+    renewed = (NOW - timedelta(seconds=age)).isoformat().replace("+00:00", "Z")
+    return {"metadata": {"name": CONNECTOR.node}, "spec": {"renewTime": renewed}}
+
+
+@pytest.mark.parametrize(
+    ("labels", "age", "verdict"),
+    [
+        ({}, 1, Verdict.FAILED),  # somebody's real node
+        ({"type": "virtual-kubelet"}, 5, Verdict.FAILED),  # another connector's, alive
+        ({"type": "virtual-kubelet"}, 500, Verdict.WARNING),  # a dead connector's
+        ({"type": "virtual-kubelet"}, None, Verdict.WARNING),
+    ],
+)
+async def test_a_node_of_that_name_exists(labels, age, verdict):
+    async with a_cluster() as (api, kube):
+        api.put("nodes", node(labels))
+        if age is not None:
+            api.put("leases", lease(age), namespace="kube-node-lease")
+        found = await outcome("VN-REL-003", kube=kube)
+    assert found.verdict is verdict
+    assert found.answer.fix
+
+
+async def test_our_own_node_is_fine():
+    async with a_cluster() as (api, kube):
+        api.put("secrets", record(CONNECTOR.release, 1, "deployed"), namespace="vnode-system")
+        api.put("nodes", node({"type": "virtual-kubelet"}))
+        found = await outcome("VN-REL-003", kube=kube)
+    assert (found.verdict, found.answer.evidence) == (Verdict.PASSED, "0 free, 1 our own")

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vnodectl import __version__
+from vnodectl.cli import app as program
+from vnodectl.cli.app import run_program
+from vnodectl.errors import ClusterUnreachable, TimedOut, UsageError, VnodectlError
+
+HEAVY = ("aiodocker", "aiohttp", "azure", "cryptography", "kubernetes", "pyhelm3")
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_program(["--version"]) == 0
+    assert capsys.readouterr().out == f"vnodectl {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no-such-command"], "error: No such command 'no-such-command'."),
+        (["install-connector", "--no-such-option"], "error: No such option: --no-such-option"),
+        (["install-connector", "-o", "xml"], "error: Invalid value for '-o' / '--output'"),
+        (["install-connector", "stray"], "error: Got unexpected extra argument"),
+        (["sample", "plan9"], "error: Invalid value for 'linux|windows'"),
+        (["completion", "tcsh"], "error: Invalid value for"),
+    ],
+)
+def test_wrong_usage_is_told_on_stderr_with_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_program(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(message)
+    assert "hint: see vnodectl" in shown.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["sandbox"], ["emulator"]])
+def test_no_command_prints_the_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_program(arguments) == 2
+    shown = capsys.readouterr()
+    assert "Usage: vnodectl" in shown.out + shown.err
+    assert "error" not in shown.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (VnodectlError("it failed", hint="mend it"), 1),
+        (UsageError("it failed", hint="mend it"), 2),
+        (TimedOut("it failed", hint="mend it"), 4),
+        (ClusterUnreachable("it failed", hint="mend it"), 5),
+    ],
+)
+def test_an_error_is_its_message_its_hint_and_its_exit_code(
+    error: VnodectlError, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(program, "app", fail)
+    assert run_program([]) == code
+    assert capsys.readouterr() == ("", "error: it failed\nhint: mend it\n")
+
+
+def test_an_interruption_has_code_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "app", interrupt)
+    assert run_program([]) == 130
+    assert capsys.readouterr() == ("", "interrupted\n")
+
+
+COMMANDS = ("check", "install-connector", "validate", "remove-connector", "sample", "sandbox", "emulator")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "agent", "completion", "wait-node"])
+def test_every_command_has_a_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_program([command, "--help"]) == 0
+    assert f"Usage: vnodectl {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command", ["install-connector", "validate", "remove-connector", "sample", "completion"]
+)
+def test_a_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run_program([command, "--help"])
+    assert "Examples:" in capsys.readouterr().out
+
+
+_LOADED = """
+import json, sys
+from vnodectl.cli.app import run_program
+code = run_program(sys.argv[1:])
+print("\\n" + json.dumps([code, sorted({name.split(".")[0] for name in sys.modules})]))
+"""
+
+
+def loaded_by(arguments: list[str], **environment: str) -> tuple[int, set[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADED, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    code, modules = json.loads(done.stdout.splitlines()[-1])
+    return code, set(modules)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["install-connector", "--help"],
+        ["sandbox", "up", "--help"],
+        ["agent", "--help"],
+        ["completion", "zsh"],
+        ["sample", "linux"],
+    ],
+)
+def test_import_weight(arguments: list[str]) -> None:
+    code, modules = loaded_by(arguments)
+    assert code == 0
+    assert not modules.intersection(HEAVY)
+
+
+def test_import_weight_of_a_completion(tmp_path: Path) -> None:
+    """Completing exits on its own: the interpreter itself lists what it imported."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "vnodectl"],
+        env={
+            **os.environ,
+            "_VNODECTL_COMPLETE": "complete_bash",
+            "COMP_WORDS": "vnodectl inst",
+            "COMP_CWORD": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["install-connector"]
+    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert "typer" in imported
+    assert not imported.intersection(HEAVY)

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vnodectl.connector.helm import Helm
+from vnodectl.connector.names import Connector
+from vnodectl.connector.redact import redactor
+from vnodectl.connector.removal import (
+    RemovalPlan,
+    Removed,
+    find,
+    make_removal_plan,
+    orphans,
+    refuse_if_used,
+    remove,
+)
+from vnodectl.connector.settings import Settings
+from vnodectl.errors import EXIT_FAILED, CloudUnreachable, UsageError, VnodectlError
+
+LINUX = Connector("aci-connector", "Linux", "eastus")
+WINDOWS = Connector("aci-connector", "Windows", "eastus")
+NAMESPACE = "/api/v1/namespaces/vnode-system"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+
+
+class FakeAzure:
+    def __init__(self) -> None:
+        self.groups: dict[str, list[dict[str, Any]]] = {}
+        self.broken = False
+
+    def put(self, name: str, connector: Connector, group: str = "rg") -> None:
+        tags = {"vnodectl-node": connector.node, "vnodectl-connector": connector.release}
+        self.groups.setdefault(group, []).append({"id": f"/{group}/{name}", "name": name, "tags": tags})
+
+    async def container_groups(self, resource_group: str) -> list[dict[str, Any]]:
+        if self.broken:
+            raise CloudUnreachable("Azure did not answer")
+        return list(self.groups.get(resource_group, ()))
+
+    async def arm(self, method: str, path: str, api_version: str) -> dict[str, Any]:
+        assert method == "DELETE"
+        _, group, name = path.split("/")
+        self.groups[group] = [one for one in self.groups[group] if one["name"] != name]
+        return {}
+
+
+def labels(connector: Connector) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": "vnode-connector",
+        "app.kubernetes.io/instance": connector.release,
+        "app.kubernetes.io/part-of": "vnodectl",
+        "vnodectl.io/connector": connector.name,
+    }
+
+
+@pytest.fixture
+def azure() -> FakeAzure:
+    return FakeAzure()
+
+
+@pytest.fixture
+def installed(kube: Any, helm_program: Any) -> Any:
+    """Both connectors, as install leaves them; uninstalling takes away what Helm made."""
+    kube.put(NAMESPACE, metadata={"labels": {"app.kubernetes.io/managed-by": "vnodectl"}})
+    kube.put(f"{NAMESPACE}/configmaps/kube-root-ca.crt")
+    kube.put(f"{NAMESPACE}/serviceaccounts/default")
+    for connector in (LINUX, WINDOWS):
+        helm_program.put(connector.release, "deployed")
+        kube.put(
+            f"/apis/apps/v1/namespaces/vnode-system/deployments/{connector.release}",
+            metadata={
+                "labels": labels(connector),
+                "annotations": {"vnodectl.io/aci-resource-group": "rg"},
+            },
+        )
+        kube.put(f"{NAMESPACE}/secrets/{connector.secret}", metadata={"labels": labels(connector)})
+        kube.put(f"/api/v1/nodes/{connector.node}", metadata={"labels": {"type": "virtual-kubelet"}}, spec={})
+        kube.put(f"{LEASES}/{connector.node}", spec={})
+    return kube
+
+
+def put_pod(kube: Any, name: str, connector: Connector = LINUX, phase: str = "Running") -> str:
+    path = f"/api/v1/namespaces/default/pods/{name}"
+    kube.put(path, spec={"nodeName": connector.node}, status={"phase": phase})
+    return path
+
+
+def plan(**said: Any) -> RemovalPlan:
+    choices = {key: said.pop(key) for key in ("drain", "force", "delete_groups") if key in said}
+    return make_removal_plan(Settings(**said), **choices)
+
+
+async def carry_out(kube: Any, made: RemovalPlan, azure: Any = None) -> tuple[Removed, ...]:
+    redact = redactor([])
+    helm = await Helm.open(kubeconfig=None, context="here", redact=redact)
+    found = await find(made, kube, helm)
+    await refuse_if_used(made, found, kube)
+    return await remove(made, found, kube, helm, azure, say=lambda *_: None, redact=redact)
+
+
+async def test_a_removal_leaves_nothing(installed: Any, helm_program: Any, azure: FakeAzure) -> None:
+    results = await carry_out(installed, plan(os_type="Both"), azure)
+    assert [result.connector for result in results] == [LINUX, WINDOWS]
+    assert all(result.ok and result.groups == () for result in results)
+    assert not helm_program.releases()
+    left = [path for path in installed.objects if not path.startswith(f"{NAMESPACE}/")]
+    assert left == [], "the namespace goes too, and with it what Kubernetes put there"
+
+
+async def test_the_other_os_and_the_shared_namespace_stay(installed: Any, helm_program: Any) -> None:
+    await carry_out(installed, plan(os_type="Linux"))
+    assert set(helm_program.releases()) == {WINDOWS.release}
+    assert NAMESPACE in installed.objects
+    assert f"/api/v1/nodes/{WINDOWS.node}" in installed.objects
+    assert f"{NAMESPACE}/secrets/{WINDOWS.secret}" in installed.objects
+    assert f"{NAMESPACE}/secrets/{LINUX.secret}" not in installed.objects
+
+
+async def test_a_namespace_that_is_not_ours_stays(installed: Any) -> None:
+    installed.objects[NAMESPACE]["metadata"]["labels"] = {}
+    await carry_out(installed, plan(os_type="Both"))
+    assert NAMESPACE in installed.objects
+
+
+async def test_a_second_run_finds_nothing(installed: Any) -> None:
+    await carry_out(installed, plan(os_type="Both"))
+    assert await carry_out(installed, plan(os_type="Both")) == ()
+
+
+async def test_it_refuses_while_pods_run_and_changes_nothing(installed: Any, helm_program: Any) -> None:
+    put_pod(installed, "web", WINDOWS)
+    before = set(installed.objects)
+    with pytest.raises(VnodectlError, match=r"1 pod still on node .*windows.*: default/web") as caught:
+        await carry_out(installed, plan(os_type="Both"))
+    assert caught.value.exit_code == EXIT_FAILED
+    assert "--drain" in caught.value.hint
+    assert set(installed.objects) == before
+    assert "unschedulable" not in installed.objects[f"/api/v1/nodes/{LINUX.node}"]["spec"]
+    assert not helm_program.calls("uninstall")
+
+
+async def test_draining_comes_before_uninstalling(installed: Any, helm_program: Any) -> None:
+    web = put_pod(installed, "web")
+    seen: list[bool] = []
+    installed.hooks.append(
+        lambda method, path: seen.append(bool(helm_program.calls("uninstall"))) if method == "EVICT" else None
+    )
+    await carry_out(installed, plan(drain=True))
+    assert seen == [False]
+    assert web not in installed.objects
+
+
+async def test_finished_pods_go_while_the_connector_can_still_clean_up(
+    installed: Any, helm_program: Any
+) -> None:
+    job = put_pod(installed, "job", phase="Succeeded")
+    seen: list[bool] = []
+
+    def deleted(method: str, path: str) -> None:
+        if method == "DELETE" and path == job:
+            seen.append(bool(helm_program.calls("uninstall")))
+
+    installed.hooks.append(deleted)
+    await carry_out(installed, plan())
+    assert seen == [False]
+
+
+async def test_by_force_pods_are_given_up_and_their_groups_reported(installed: Any, azure: FakeAzure) -> None:
+    web = put_pod(installed, "web")
+    azure.put("web-1", LINUX)
+    azure.put("foreign", WINDOWS)
+    (result,) = await carry_out(installed, plan(force=True), azure)
+    assert result.groups == ("web-1",)
+    assert web not in installed.objects
+    assert len(azure.groups["rg"]) == 2
+
+
+async def test_groups_left_are_deleted_when_asked(installed: Any, azure: FakeAzure) -> None:
+    azure.put("web-1", LINUX)
+    azure.put("foreign", WINDOWS)
+    (result,) = await carry_out(installed, plan(delete_groups=True), azure)
+    assert (result.groups, result.deleted_groups) == ((), ("web-1",))
+    assert [group["name"] for group in azure.groups["rg"]] == ["foreign"]
+
+
+async def test_the_node_goes_after_the_connectors_pod(installed: Any) -> None:
+    """A connector that still runs would register its node again."""
+    own = f"{NAMESPACE}/pods/{LINUX.release}-1"
+    installed.put(own, metadata={"labels": labels(LINUX)}, spec={"nodeName": "host"})
+    lists = 0
+
+    def linger(method: str, path: str) -> None:
+        nonlocal lists
+        if (method, path) == ("DELETE", own):
+            installed.put(own, metadata={"labels": labels(LINUX)}, spec={"nodeName": "host"})
+        elif (method, path) == ("LIST", f"{NAMESPACE}/pods"):
+            lists += 1
+            if lists == 3:
+                del installed.objects[own]
+        elif (method, path) == ("DELETE", f"/api/v1/nodes/{LINUX.node}"):
+            assert own not in installed.objects
+
+    installed.hooks.append(linger)
+    (result,) = await carry_out(installed, plan())
+    assert result.ok
+    assert lists >= 3
+
+
+async def test_without_azure_it_says_that_groups_were_not_looked_at(installed: Any) -> None:
+    (result,) = await carry_out(installed, plan())
+    assert result.ok
+    assert result.groups is None
+    assert "nobody is signed in" in result.note
+
+
+async def test_a_cloud_that_does_not_answer_is_a_failure(installed: Any, azure: FakeAzure) -> None:
+    azure.broken = True
+    (result,) = await carry_out(installed, plan(), azure)
+    assert (result.ok, result.exit_code) == (False, 5)
+
+
+async def test_a_failed_uninstall_is_a_failure(installed: Any, helm_program: Any) -> None:
+    helm_program.fail("uninstall", "Error: it broke")
+    (result,) = await carry_out(installed, plan())
+    assert result.exit_code == EXIT_FAILED
+    assert f"/api/v1/nodes/{LINUX.node}" in installed.objects
+
+
+@pytest.mark.parametrize("remains", ["release", "deployment", "node"])
+async def test_any_one_part_is_enough_to_be_found(kube: Any, helm_program: Any, remains: str) -> None:
+    if remains == "release":
+        helm_program.put(LINUX.release, "failed")
+    elif remains == "deployment":
+        path = f"/apis/apps/v1/namespaces/elsewhere/deployments/{LINUX.release}"
+        kube.put(path, metadata={"labels": labels(LINUX)})
+    else:
+        kube.put(f"/api/v1/nodes/{LINUX.node}", metadata={"labels": {"type": "virtual-kubelet"}}, spec={})
+    (result,) = await carry_out(kube, plan())
+    assert result.connector == LINUX
+    assert not helm_program.releases()
+    assert not kube.objects
+
+
+async def test_several_regions_must_be_told_apart(kube: Any, helm_program: Any) -> None:
+    helm_program.put("aci-connector-linux-eastus", "deployed")
+    helm_program.put("aci-connector-linux-westus", "deployed")
+    with pytest.raises(UsageError, match="eastus, westus") as caught:
+        await carry_out(kube, plan())
+    assert "--location" in caught.value.hint
+    (result,) = await carry_out(kube, plan(location="West US"))
+    assert result.connector.region == "westus"
+    assert set(helm_program.releases()) == {"aci-connector-linux-eastus"}
+
+
+async def test_foreign_nodes_and_releases_are_never_touched(kube: Any, helm_program: Any) -> None:
+    helm_program.put("aci-connector-linux-linux-eastus", "deployed")  # connector aci-connector-linux
+    foreign = "/api/v1/nodes/virtual-kubelet-aci-connector-linux-east-us"
+    kube.put(foreign, metadata={"labels": {"type": "virtual-kubelet"}})
+    assert await carry_out(kube, plan()) == ()
+    assert foreign in kube.objects
+
+
+async def test_groups_of_connectors_that_are_gone_are_found_by_their_tags(azure: FakeAzure) -> None:
+    azure.put("lost", LINUX)
+    azure.put("windows", WINDOWS)
+    made = plan(aci_resource_group="rg")
+    assert await orphans(made, azure, besides=[]) == ("lost",)
+    assert await orphans(made, azure, besides=[LINUX]) == ()
+    assert await orphans(plan(aci_resource_group="rg", location="westus"), azure, besides=[]) == ()
+    again = plan(aci_resource_group="rg", delete_groups=True)
+    assert await orphans(again, azure, besides=[]) == ("lost",)
+    assert [group["name"] for group in azure.groups["rg"]] == ["windows"]
+
+
+@pytest.mark.parametrize(
+    "said", [{"os_type": "Mac"}, {"connector_name": "_"}, {"drain": True, "force": True}]
+)
+def test_bad_input(said: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        plan(**said)

@@ -1,0 +1,140 @@
+"""The demo tells what it runs, stops at the first failure and always takes the sandbox down."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from pytest_mock import MockerFixture
+
+from vnodectl.sandbox import demo
+from vnodectl.sandbox.layout import Component, Layout, Record
+
+_LINUX, _WINDOWS = demo._NODES
+
+# One script is every program: what it says and whether it fails depends on its name and first words.
+_PROGRAM = f"""#!/bin/sh
+all="$(basename "$0") $*"
+echo "$all" >> "$CALLS"
+case "$all" in
+  "$FAILS"*) [ -n "$FAILS" ] && {{ echo "it broke" >&2; exit 3; }} ;;
+esac
+case "$all" in
+  "vnodectl sandbox up"*) [ -z "$HANGS" ] || {{ echo $$ > "$HANGS"; exec sleep 600; }} ;;
+  "kubectl get nodes -o name") echo node/sandbox; [ -z "$LEAVES" ] || echo "node/$LEAVES" ;;
+  "kubectl get nodes") printf 'sandbox  Ready x\\n{_LINUX}  Ready x\\n{_WINDOWS}  Ready x\\n' ;;
+  "kubectl get pods -o wide") echo "pod 1/1 Running {_LINUX}" ;;
+  "kubectl get pods"*) ;;
+  "kubectl logs"*) echo "Serving HTTP" ;;
+  "kubectl exec"*) echo "hello from pod" ;;
+  "vnodectl sample"*) echo "kind: Deployment" ;;
+  "kubectl apply"*) sed 's/^/read: /' ;;
+esac
+"""
+
+
+@pytest.fixture
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mocker: MockerFixture) -> Layout:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("vnodectl", "kubectl", "helm", "python"):
+        (folder / name).write_text(_PROGRAM)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.defpath}")
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    for name in ("FAILS", "LEAVES", "HANGS"):
+        monkeypatch.setenv(name, "")
+    mocker.patch.object(demo, "_resolved", side_effect=list)
+    made = Layout(tmp_path / "home", "demo")
+    made.make()
+    supervisor = Component("supervisor", os.getpid(), 0, "")
+    environment = {"VNODECTL_SMOKE_IMAGE": "localhost/workload:1"}
+    Record("demo", "run", "ready", supervisor, "podman", environment=environment).save(made.record)
+    return made
+
+
+async def _tell(layout: Layout, *, keep: bool = False) -> None:
+    await demo.tell(layout, engine="auto", base_image=None, keep=keep)
+
+
+def _calls(tmp_path: Path) -> list[str]:
+    return (tmp_path / "calls").read_text().splitlines()
+
+
+async def test_the_whole_story(layout: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    await _tell(layout)
+    calls = _calls(tmp_path)
+    assert calls[0] == "vnodectl sandbox up --name demo"
+    assert calls[-1] == "vnodectl sandbox down --name demo"
+    order = [call.split(" -g ")[0] for call in calls if call.startswith("vnodectl") and " -g " in call]
+    assert order == ["vnodectl install-connector", "vnodectl validate", "vnodectl remove-connector"]
+    said = capsys.readouterr().out
+    assert f'$ vnodectl sample linux --image "$VNODECTL_SMOKE_IMAGE" --node {_LINUX} | kubectl apply' in said
+    assert "read: kind: Deployment" in said
+    assert "Serving HTTP" in said
+    assert "in all" in said
+
+
+async def test_keeping_the_sandbox(layout: Layout, tmp_path: Path) -> None:
+    await _tell(layout, keep=True)
+    assert not [call for call in _calls(tmp_path) if "sandbox down" in call]
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        "vnodectl sandbox up",
+        "vnodectl install-connector",
+        "vnodectl validate",
+        "vnodectl sample",
+        "kubectl apply",
+        "kubectl logs",
+        "kubectl exec",
+        "vnodectl remove-connector",
+        "python -m vnodectl.sandbox.groups",
+    ],
+)
+async def test_a_failing_command_is_named_and_the_sandbox_taken_down(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    monkeypatch.setenv("FAILS", fails)
+    with pytest.raises(demo.StepFailed, match=f"`{fails}.*exit code 3"):
+        await _tell(layout)
+    assert _calls(tmp_path)[-1] == "vnodectl sandbox down --name demo"
+    assert _calls(tmp_path)[-2].startswith(fails)
+
+
+async def test_what_is_left_is_named(layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LEAVES", _LINUX)
+    with pytest.raises(demo.StepFailed, match=_LINUX):
+        await _tell(layout)
+    assert _calls(tmp_path)[-1] == "vnodectl sandbox down --name demo"
+
+
+async def test_cancelling_ends_the_command_and_takes_the_sandbox_down(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mocker: MockerFixture
+) -> None:
+    monkeypatch.setenv("HANGS", str(tmp_path / "hanging"))
+    started = asyncio.Event()
+    real = asyncio.create_subprocess_exec
+
+    async def spawn(*argv: str, **options: object) -> asyncio.subprocess.Process:
+        process = await real(*argv, **options)  # type: ignore[arg-type]
+        started.set()
+        return process
+
+    mocker.patch("asyncio.create_subprocess_exec", side_effect=spawn)
+    task = asyncio.create_task(_tell(layout))
+    await asyncio.wait_for(started.wait(), 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 20)
+    assert _calls(tmp_path)[-1] == "vnodectl sandbox down --name demo"
+
+
+def test_our_own_programs_are_those_of_this_installation() -> None:
+    assert demo._resolved(["vnodectl", "validate"])[:3] == [sys.executable, "-m", "vnodectl"]
+    assert demo._resolved(["kubectl", "get"]) == ["kubectl", "get"]

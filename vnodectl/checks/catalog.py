@@ -1,0 +1,40 @@
+"""Every check there is, and the ones that an installation asks first."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from vnodectl.checks import azure as azure_checks
+from vnodectl.checks import cluster, releases, tools
+from vnodectl.checks.context import AzureReader, Context, KubeReader, Target
+from vnodectl.checks.model import Check, Report
+from vnodectl.checks.runner import Clock, Observer, Selection, run
+
+if TYPE_CHECKING:
+    from vnodectl.connector.plan import Plan
+
+
+def all_checks() -> tuple[Check, ...]:
+    """In the order of reports."""
+    return (*tools.CHECKS, *cluster.CHECKS, *azure_checks.CHECKS, *releases.CHECKS)
+
+
+async def run_install_checks(
+    plan: Plan,
+    *,
+    kube: KubeReader | None,
+    azure: AzureReader | None,
+    helm_path: str | None = None,
+    skip: tuple[str, ...] = (),
+    observer: Observer | None = None,
+    clock: Clock = time.monotonic,
+) -> Report:
+    """What must be true before `plan` is carried out. Nothing is changed; `report.ok` says whether to go on.
+
+    `helm_path` is the program or its name, looked up on PATH where it is not given. Without a session
+    (`kube` or `azure` is None) the checks that need it are shown as skipped. `skip` takes ids, globs or
+    categories. Raises UsageError for a pattern that matches no check.
+    """
+    context = Context(target=Target.from_plan(plan), kube=kube, azure=azure, helm=helm_path or "helm")
+    return await run(all_checks(), context, selection=Selection(skip=skip), observer=observer, clock=clock)

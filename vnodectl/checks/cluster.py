@@ -1,0 +1,126 @@
+"""The Kubernetes cluster: it answers, has a supported version, and lets the caller install."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+
+from vnodectl.checks import rights
+from vnodectl.checks.context import Context, KubeReader, gather
+from vnodectl.checks.model import Answer, Check, Resource, failed, passed, warned
+from vnodectl.checks.rights import Right
+from vnodectl.errors import ClusterUnreachable
+from vnodectl.kube.errors import Unauthorized
+from vnodectl.kube.resources import SELF_SUBJECT_ACCESS_REVIEWS
+
+OLDEST = (1, 31)
+NEWEST = (1, 36)
+"""Kubernetes minors that this release is tested with."""
+
+_SHOWN = 8
+_AT_ONCE = 16
+
+
+async def reachable(context: Context) -> Answer:
+    try:
+        version = await context.cluster_facts.version()
+    except Unauthorized as error:
+        raise ClusterUnreachable(
+            "the cluster does not accept these credentials",
+            hint="log in again: az aks get-credentials -g <group> -n <cluster> --overwrite-existing",
+        ) from error
+    return passed(f"{context.kube.server} answers as {version.get('gitVersion', 'an unknown version')}")
+
+
+async def supported_version(context: Context) -> Answer:
+    version = await context.cluster_facts.version()
+    found = (_number(version.get("major")), _number(version.get("minor")))
+    evidence = str(version.get("gitVersion") or "no version given")
+    window = f"{_text(OLDEST)} to {_text(NEWEST)}"
+    if found < OLDEST:
+        return failed(
+            f"Kubernetes {_text(OLDEST)} or newer is needed",
+            evidence=evidence,
+            fix=f"az aks upgrade -g <group> -n <cluster> --kubernetes-version {_text(OLDEST)}",
+        )
+    if found > NEWEST:
+        return warned(
+            f"newer than the versions that this release is tested with ({window})",
+            evidence=evidence,
+            fix="pip install --upgrade vnodectl",
+        )
+    return passed(f"{evidence}, within {window}")
+
+
+async def caller_rights(context: Context) -> Answer:
+    if not await _refused(context.kube, (rights.EVERYTHING,)):
+        return passed("the caller is an administrator of the cluster")
+    own, granted = rights.own(context.target.namespace), rights.granted()
+    refused = await _refused(context.kube, own)
+    not_held = await _refused(context.kube, granted)
+    if not_held and await _refused(context.kube, rights.escalation()):
+        refused += not_held
+    if refused:
+        shown = ", ".join(map(str, refused[:_SHOWN]))
+        more = f" and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
+        return failed(
+            "the caller may not do everything that an installation does",
+            evidence=f"refused: {shown}{more}",
+            fix=(
+                "kubectl create clusterrolebinding vnodectl-installer --clusterrole=cluster-admin"
+                ' --user="$(kubectl auth whoami -o jsonpath={.status.userInfo.username})"'
+            ),
+        )
+    return passed(f"{len(own) + len(granted)} rights are granted")
+
+
+async def _refused(kube: KubeReader, asked: Sequence[Right]) -> list[Right]:
+    """Those of `asked` that the caller does not have; a few reviews at a time."""
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def allowed(right: Right) -> bool:
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": right.attributes()},
+        }
+        async with slots:
+            review = await kube.create(SELF_SUBJECT_ACCESS_REVIEWS.path(), body)
+        return bool((review.get("status") or {}).get("allowed"))
+
+    answers = await gather(*(allowed(right) for right in asked))
+    return [right for right, yes in zip(asked, answers, strict=True) if not yes]
+
+
+def _number(text: object) -> int:
+    """Some clouds write the minor as `31+`."""
+    match = re.match(r"\d+", str(text or ""))
+    return int(match[0]) if match else 0
+
+
+def _text(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+_KUBE = frozenset({Resource.KUBE})
+
+CHECKS = (
+    Check("VN-KUBE-001", "cluster", "Does the Kubernetes API answer?", reachable, resources=_KUBE),
+    Check(
+        "VN-KUBE-002",
+        "cluster",
+        "Is the Kubernetes version supported?",
+        supported_version,
+        needs=("VN-KUBE-001",),
+        resources=_KUBE,
+    ),
+    Check(
+        "VN-KUBE-003",
+        "cluster",
+        "May the caller create what the chart needs?",
+        caller_rights,
+        needs=("VN-KUBE-001",),
+        resources=_KUBE,
+    ),
+)

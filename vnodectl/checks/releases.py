@@ -1,0 +1,136 @@
+"""The names of what is to be installed, and what already carries them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from vnodectl.checks.context import JSON, Context
+from vnodectl.checks.model import Answer, Check, Resource, failed, not_applicable, passed, warned
+from vnodectl.connector import names
+from vnodectl.connector.names import Connector
+from vnodectl.errors import UsageError
+from vnodectl.kube.errors import NotFound
+from vnodectl.kube.resources import LEASES, NODE_LEASE_NAMESPACE, NODES
+
+_PENDING = frozenset({"pending-install", "pending-upgrade", "pending-rollback", "uninstalling"})
+
+
+async def names_fit(context: Context) -> Answer:
+    if not context.target.connectors:
+        return not_applicable("the names depend on the region, which is not known: name it with -l")
+    for connector in context.target.connectors:
+        try:
+            names.connector(connector.name, connector.os_type, connector.region)
+        except UsageError as error:
+            return failed(error.message, evidence=connector.release, fix=error.hint)
+    return passed(", ".join(connector.release for connector in context.target.connectors))
+
+
+async def not_stuck(context: Context) -> Answer:
+    """Helm refuses to touch a release whose last revision says that another operation is under way."""
+    namespace = context.target.namespace
+    states = _latest(await context.cluster_facts.helm_records())
+    for connector in context.target.connectors:
+        status, revision = states.get(connector.release, ("", 0))
+        if status in _PENDING:
+            again = status != "pending-install" and revision > 1
+            return failed(
+                f"release {connector.release} is {status}: an operation was interrupted, or is under way",
+                evidence=f"revision {revision} in namespace {namespace}",
+                fix=f"helm {'rollback' if again else 'uninstall'} {connector.release} -n {namespace}",
+            )
+    installed = [connector.release for connector in context.target.connectors if connector.release in states]
+    return passed(f"installed: {', '.join(installed)}" if installed else "no such release yet")
+
+
+async def names_free(context: Context) -> Answer:
+    """A node of the name is either our own release's, or stands in the way."""
+    states = _latest(await context.cluster_facts.helm_records())
+    for connector in context.target.connectors:
+        if connector.release in states:
+            continue
+        try:
+            node = await context.kube.get(NODES.path(name=connector.node))
+        except NotFound:
+            continue
+        return await _node_in_the_way(context, connector, node)
+    ours = sum(connector.release in states for connector in context.target.connectors)
+    return passed(f"{len(context.target.connectors) - ours} free, {ours} our own")
+
+
+async def _node_in_the_way(context: Context, connector: Connector, node: JSON) -> Answer:
+    labels = node["metadata"].get("labels") or {}
+    if labels.get("type") != "virtual-kubelet":
+        return failed(
+            f"a node {connector.node} exists and is not a virtual one",
+            evidence=f"kubelet {_kubelet(node)}",
+            fix="choose another name with --connector-name",
+        )
+    if await _lease_age(context, connector.node) < _LEASE_SECONDS:
+        return failed(
+            f"another connector keeps the node {connector.node} alive, but no release here does",
+            evidence=f"kubelet {_kubelet(node)}, Lease fresh",
+            fix="remove that connector, or choose another name with --connector-name",
+        )
+    return warned(
+        f"the node {connector.node} is left over from a connector that is gone",
+        evidence="its Lease is not renewed any more",
+        fix=f"kubectl delete node {connector.node}",
+    )
+
+
+_LEASE_SECONDS = 40.0
+"""A kubelet's Lease is good for 40 s; older means that nobody renews it."""
+
+
+async def _lease_age(context: Context, node: str) -> float:
+    """Seconds since the node's Lease was renewed, by this machine's clock; infinite without one."""
+    try:
+        lease = await context.kube.get(LEASES.path(NODE_LEASE_NAMESPACE, node))
+    except NotFound:
+        return float("inf")
+    renewed = (lease.get("spec") or {}).get("renewTime")
+    if not renewed:
+        return float("inf")
+    return (context.now() - datetime.fromisoformat(renewed)).total_seconds()
+
+
+def _latest(records: list[JSON]) -> dict[str, tuple[str, int]]:
+    """Status and revision of each release's last record, by release name."""
+    found: dict[str, tuple[str, int]] = {}
+    for record in records:
+        version = str(record.get("version") or "0")
+        revision = int(version) if version.isdigit() else 0
+        name = str(record.get("name") or "")
+        if revision >= found.get(name, ("", 0))[1]:
+            found[name] = (str(record.get("status") or ""), revision)
+    return found
+
+
+def _kubelet(node: JSON) -> str:
+    info = (node.get("status") or {}).get("nodeInfo") or {}
+    return str(info.get("kubeletVersion") or "of an unknown version")
+
+
+_PLAN = frozenset({Resource.PLAN})
+_PLANNED = frozenset({Resource.PLAN, Resource.KUBE})
+
+CHECKS = (
+    Check("VN-REL-001", "release", "Do the names fit Helm and Kubernetes?", names_fit, resources=_PLAN),
+    Check(
+        "VN-REL-002",
+        "release",
+        "Is no release stuck in an operation?",
+        not_stuck,
+        needs=("VN-REL-001", "VN-KUBE-003"),
+        resources=_PLANNED,
+    ),
+    Check(
+        "VN-REL-003",
+        "release",
+        "Are the names free, or our own?",
+        names_free,
+        needs=("VN-REL-002",),
+        resources=_PLANNED,
+    ),
+)

@@ -1,0 +1,95 @@
+"""Programs that an installation runs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+
+from vnodectl.checks.context import Context
+from vnodectl.checks.model import Answer, Check, Resource, failed, passed, warned
+from vnodectl.errors import ToolMissing
+
+HELM_OLDEST = (3, 8, 0)
+"""The first Helm that installs charts from OCI registries without an experiment's switch."""
+
+HELM_RECOMMENDED = (3, 16, 0)
+"""The first Helm built against Kubernetes 1.31 (Helm's version support policy)."""
+
+INSTALL_HELM = "install Helm: https://helm.sh/docs/intro/install/"
+
+# https://semver.org: what Helm's own clients, and the library that drives it here, can parse.
+_SEMVER = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
+
+
+async def helm_found(context: Context) -> Answer:
+    path = shutil.which(context.helm)
+    if path is None:
+        return failed(f"{context.helm} is not on PATH", fix=INSTALL_HELM)
+    return passed(path)
+
+
+async def helm_version(context: Context) -> Answer:
+    text = await _output(context.helm, "version", "--template", "{{.Version}}")
+    match = _SEMVER.fullmatch(text)
+    if match is None:
+        return failed(
+            "its version is not a semantic version: a build without version information",
+            evidence=text[:80] or "(no output)",
+            fix=INSTALL_HELM,
+        )
+    version = tuple(map(int, match.groups()))
+    if version < HELM_OLDEST:
+        return failed(f"Helm is older than {_text(HELM_OLDEST)}", evidence=text, fix=INSTALL_HELM)
+    if version < HELM_RECOMMENDED:
+        return warned(
+            f"Helm is older than {_text(HELM_RECOMMENDED)}, which this Kubernetes asks for",
+            evidence=text,
+            fix=INSTALL_HELM,
+        )
+    return passed(text)
+
+
+def _text(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+async def _output(*command: str) -> str:
+    """Standard output of a short-lived program, stripped. Raises ToolMissing where it fails."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+    except OSError as error:
+        raise ToolMissing(f"{command[0]} cannot be run: {error.strerror}", hint=INSTALL_HELM) from error
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise ToolMissing(f"{' '.join(command[:2])} ended with code {process.returncode}", hint=INSTALL_HELM)
+    return output.decode(errors="replace").strip()
+
+
+CHECKS = (
+    Check(
+        "VN-TOOL-001",
+        "tools",
+        "Is helm installed?",
+        helm_found,
+        resources=frozenset({Resource.HELM}),
+    ),
+    Check(
+        "VN-TOOL-002",
+        "tools",
+        "Is helm new enough?",
+        helm_version,
+        needs=("VN-TOOL-001",),
+        resources=frozenset({Resource.HELM}),
+    ),
+)

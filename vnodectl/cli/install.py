@@ -1,0 +1,368 @@
+"""`vnodectl install-connector`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vnodectl.cli import options
+from vnodectl.cli.inputs import azure_settings, gather, secret_from_stdin
+from vnodectl.cli.options import CONNECTOR, IDENTITY, PACKAGE, RUN, option
+from vnodectl.cli.output import Format, Progress, complain, note, progress, warn, write_json, write_table
+from vnodectl.cli.run import log_to_stderr, run
+from vnodectl.errors import EXIT_FAILED, EXIT_OK, EXIT_TIMEOUT, UsageError, VnodectlError
+
+if TYPE_CHECKING:
+    from vnodectl.checks.model import Report
+    from vnodectl.connector.plan import Plan
+    from vnodectl.connector.redact import Redactor
+    from vnodectl.connector.release import Installed
+    from vnodectl.connector.settings import Settings
+
+JSON = dict[str, Any]
+
+_STUCK_RELEASE = "VN-REL-002"
+"""The check for a release that an interrupted run left pending: an installation repairs that itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What is to be done with the plan, besides the plan itself."""
+
+    dry_run: bool = False
+    wait: bool = True
+    register_provider: bool = False
+    skip: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it: of the checks, and then a rendering or an installation."""
+
+    plan: Plan
+    server: str
+    context: str
+    report: Report
+    manifests: list[JSON] | None = None
+    results: tuple[Installed, ...] = ()
+
+
+def install_connector(
+    resource_group: options.ResourceGroup = None,
+    cluster_name: options.ClusterName = None,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    connector_name: options.ConnectorName = None,
+    os_type: options.OsType = None,
+    cloud: Annotated[
+        str | None,
+        option(CONNECTOR, "--cloud", metavar="CLOUD", help="The cloud that runs the pods. (default: azure)"),
+    ] = None,
+    aci_resource_group: options.AciResourceGroup = None,
+    location: options.Location = None,
+    subnet_id: Annotated[
+        str | None,
+        option(
+            options.AZURE,
+            "--subnet-id",
+            metavar="ID",
+            help="Resource ID of a subnet delegated to container groups. (env: VNODECTL_ACI_SUBNET_ID)",
+        ),
+    ] = None,
+    subscription: options.Subscription = None,
+    tenant: options.Tenant = None,
+    service_principal: Annotated[
+        str | None,
+        option(
+            IDENTITY,
+            "--service-principal",
+            metavar="ID",
+            help="Its application (client) ID; wants a secret. (env: AZURE_CLIENT_ID)",
+        ),
+    ] = None,
+    client_secret: Annotated[
+        str | None,
+        option(
+            IDENTITY,
+            "--client-secret",
+            metavar="SECRET",
+            help="Its secret. Others on this machine can see it in the process list: prefer the next two.",
+        ),
+    ] = None,
+    client_secret_file: Annotated[
+        str | None,
+        option(
+            IDENTITY,
+            "--client-secret-file",
+            metavar="FILE",
+            help="A file with its secret. (env: AZURE_CLIENT_SECRET)",
+        ),
+    ] = None,
+    client_secret_stdin: Annotated[
+        bool, option(IDENTITY, "--client-secret-stdin", help="Read its secret from standard input.")
+    ] = False,
+    workload_identity: Annotated[
+        str | None,
+        option(
+            IDENTITY,
+            "--workload-identity",
+            metavar="ID",
+            help="Client ID of a federated identity: no secret at all.",
+        ),
+    ] = None,
+    managed_identity: Annotated[
+        str | None,
+        option(
+            IDENTITY,
+            "--managed-identity",
+            metavar="ID",
+            help="Client ID of the nodes' identity, or `system`.",
+        ),
+    ] = None,
+    register_provider: Annotated[
+        bool,
+        option(
+            options.AZURE,
+            "--register-provider",
+            help="Register Microsoft.ContainerInstance where it is not, and wait for it.",
+        ),
+    ] = False,
+    chart_url: Annotated[
+        str | None,
+        option(
+            PACKAGE,
+            "--chart-url",
+            metavar="URL",
+            help="https or oci URL, directory or .tgz. (default: the built-in chart)",
+        ),
+    ] = None,
+    image_repository: Annotated[
+        str | None,
+        option(PACKAGE, "--image-repository", metavar="REPOSITORY", help="Where the connector's image is."),
+    ] = None,
+    image_tag: Annotated[
+        str | None,
+        option(
+            PACKAGE, "--image-tag", metavar="TAG", help="Its tag. (env: VNODECTL_IMAGE, a full reference)"
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, option(RUN, "--dry-run", help="Print what would be created, secrets masked; change nothing.")
+    ] = False,
+    wait: Annotated[
+        bool, option(RUN, "--wait/--no-wait", help="Wait until each node is Ready with a fresh Lease.")
+    ] = True,
+    timeout: options.Timeout = None,
+    skip: Annotated[
+        list[str] | None,
+        option(RUN, "--skip", metavar="CHECK", help="Leave out a check, by ID; may be repeated."),
+    ] = None,
+    config: options.Config = None,
+    output: options.Output = Format.TABLE,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Install one connector per OS and wait until its virtual node is Ready.
+
+    The cluster is the AKS cluster of -g and -n, or the current context.
+    The release is called NAME-OS-REGION, its node virtual-kubelet-NAME-OS-REGION.
+    Running it again upgrades.
+
+    \b
+    Examples:
+      vnodectl install-connector -g my-group -n my-aks \\
+        --service-principal ID --client-secret-file FILE
+      vnodectl install-connector -g my-group -n my-aks --os-type Both \\
+        --workload-identity ID
+      vnodectl install-connector --aci-resource-group my-aci -l eastus \\
+        --managed-identity system --dry-run
+    """
+    log_to_stderr(verbose)
+    if sum(map(bool, (client_secret, client_secret_file, client_secret_stdin))) > 1:
+        raise UsageError(
+            "--client-secret, --client-secret-file and --client-secret-stdin exclude each other",
+            hint="give the secret once",
+        )
+    if client_secret:
+        warn("--client-secret is visible in the process list and the shell's history: use a file or stdin")
+    if client_secret_stdin:
+        client_secret = secret_from_stdin()
+    settings = gather(
+        {
+            "cloud": cloud,
+            "subscription": subscription,
+            "tenant": tenant,
+            "resource_group": resource_group,
+            "cluster_name": cluster_name,
+            "kubeconfig": kubeconfig,
+            "context": context,
+            "namespace": namespace,
+            "connector_name": connector_name,
+            "os_type": os_type,
+            "aci_resource_group": aci_resource_group,
+            "location": location,
+            "subnet_id": subnet_id,
+            "service_principal": service_principal,
+            "client_secret": client_secret,
+            "client_secret_file": client_secret_file,
+            "workload_identity": workload_identity,
+            "managed_identity": managed_identity,
+            "image_repository": image_repository,
+            "image_tag": image_tag,
+            "chart_url": chart_url,
+            "timeout": timeout,
+        },
+        config,
+    )
+    choices = Choices(dry_run, wait, register_provider, tuple(skip or ()))
+    code = _show(run(_install(settings, choices)), output)
+    if code != EXIT_OK:
+        raise typer.Exit(code)
+
+
+async def _install(settings: Settings, choices: Choices) -> Outcome:
+    from vnodectl.connector.plan import precheck
+    from vnodectl.connector.redact import redactor
+
+    precheck(settings)
+    redact = redactor(secret for secret in (settings.client_secret, settings.environment_secret) if secret)
+    try:
+        with progress() as shown:
+            return await _carry_out(settings, choices, shown, redact)
+    except VnodectlError as error:
+        error.message, error.hint = redact(error.message), redact(error.hint)
+        raise
+
+
+async def _carry_out(settings: Settings, choices: Choices, shown: Progress, redact: Redactor) -> Outcome:
+    from vnodectl.checks.catalog import run_install_checks
+    from vnodectl.clouds.azure import AzureSession
+    from vnodectl.connector import chart, registration, release
+    from vnodectl.connector.cluster import look_up, open_cluster
+    from vnodectl.connector.helm import Helm
+    from vnodectl.connector.plan import make_plan
+
+    chart.reference(settings.chart_url or "")
+    async with AsyncExitStack() as stack:
+        whom = azure_settings(settings)
+        azure = await stack.enter_async_context(AzureSession(whom)) if whom else None
+        if whom and not settings.subscription:
+            settings = replace(settings, subscription=whom.subscription_id)
+        shown.say("", "looking at the cluster and the cloud")
+        cluster = await stack.enter_async_context(open_cluster(settings, azure))
+        plan = make_plan(settings, await look_up(settings, cluster, azure))
+        if choices.register_provider and azure is not None and not choices.dry_run:
+            await registration.register(azure, timeout=plan.timeout, say=lambda text: shown.say("", text))
+        shown.say("", "checking what an installation needs")
+        skip = (*choices.skip, _STUCK_RELEASE)
+        report = await run_install_checks(plan, kube=cluster.kube, azure=azure, skip=skip)
+        outcome = Outcome(plan, cluster.kube.server, cluster.kube.context, report)
+        if not report.ok:
+            return outcome
+        helm = await Helm.open(kubeconfig=cluster.kubeconfig, context=cluster.context, redact=redact)
+        shown.done("")
+        if choices.dry_run:
+            return replace(outcome, manifests=await release.render(plan, helm))
+        results = await release.install(
+            plan,
+            cluster.kube,
+            helm,
+            wait=choices.wait,
+            say=lambda connector, text: shown.say(connector.os_type, text),
+            redact=redact,
+        )
+        return replace(outcome, results=results)
+
+
+def _show(outcome: Outcome, output: Format) -> int:
+    """Print the outcome and return the exit code."""
+    for problem in outcome.report.warnings:
+        warn(f"{problem.check.id}: {problem.answer.cause}")
+        if problem.answer.fix:
+            note(f"  fix: {problem.answer.fix}")
+    for problem in outcome.report.failures:
+        complain(f"{problem.check.id}: {problem.answer.cause or problem.check.title}", problem.answer.fix)
+    if not outcome.report.ok:
+        note("nothing was changed")
+    for result in outcome.results:
+        if not result.ok:
+            complain(f"{result.connector.os_type}: {result.message}", result.hint)
+    if output is Format.JSON:
+        write_json("ConnectorInstallation", _document(outcome))
+    elif outcome.manifests is not None:
+        import yaml
+
+        sys.stdout.write(yaml.safe_dump_all(outcome.manifests, sort_keys=False))
+    elif outcome.results:
+        write_table(
+            ("OS", "NODE", "RELEASE", "STATUS", "TIME"),
+            [
+                (
+                    result.connector.os_type,
+                    result.connector.node,
+                    result.connector.release,
+                    _status(result),
+                    f"{result.seconds:.0f}s",
+                )
+                for result in outcome.results
+            ],
+        )
+    return _exit_code(outcome)
+
+
+def _status(result: Installed) -> str:
+    """`ready` says that the node was seen Ready; `installed` that nobody waited for it."""
+    if result.ok:
+        return "ready" if result.node else "installed"
+    return "timed-out" if result.exit_code == EXIT_TIMEOUT else "failed"
+
+
+def _document(outcome: Outcome) -> JSON:
+    plan = outcome.plan
+    results = {result.connector: result for result in outcome.results}
+    document: JSON = {
+        "dryRun": outcome.manifests is not None,
+        "cluster": {"server": outcome.server, "context": outcome.context},
+        "namespace": plan.namespace,
+        "resourceGroup": plan.azure.resource_group,
+        "connectors": [
+            {
+                "os": connector.os_type,
+                "release": connector.release,
+                "node": connector.node,
+                "region": connector.region,
+                **_came_out(results.get(connector)),
+            }
+            for connector in plan.connectors
+        ],
+        "checks": outcome.report.document(),
+    }
+    if outcome.manifests is not None:
+        document["manifests"] = outcome.manifests
+    return document
+
+
+def _came_out(result: Installed | None) -> JSON:
+    if result is None:
+        return {"status": "not-installed"}
+    return {
+        "status": _status(result),
+        "revision": result.revision,
+        "message": result.message,
+        "hint": result.hint,
+        "durationSeconds": round(result.seconds, 3),
+    }
+
+
+def _exit_code(outcome: Outcome) -> int:
+    """That of the checks, or of the failed releases: their own where they agree, else 1."""
+    if not outcome.report.ok:
+        return outcome.report.exit_code()
+    codes = {result.exit_code for result in outcome.results if not result.ok}
+    if not codes:
+        return EXIT_OK
+    return codes.pop() if len(codes) == 1 else EXIT_FAILED

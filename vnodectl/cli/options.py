@@ -1,0 +1,124 @@
+"""Options that several commands share, by the names that users of `az aks install-connector` know."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from vnodectl.cli.output import Format
+
+CLUSTER = "Which cluster"
+CONNECTOR = "Which connector"
+AZURE = "Azure"
+IDENTITY = "The connector's identity in Azure"
+PACKAGE = "Chart and image"
+RUN = "This run"
+
+
+def option(
+    panel: str,
+    *names: str,
+    help: str,  # noqa: A002 - typer's own word
+    metavar: str | None = None,
+    count: bool = False,
+) -> Any:
+    """A typer option in a panel of the help text."""
+    return typer.Option(
+        *names, help=help, metavar=metavar, count=count, rich_help_panel=panel, show_default=False
+    )
+
+
+ResourceGroup = Annotated[
+    str | None,
+    option(CLUSTER, "-g", "--resource-group", metavar="GROUP", help="Resource group of the AKS cluster."),
+]
+ClusterName = Annotated[
+    str | None,
+    option(
+        CLUSTER, "-n", "--name", metavar="CLUSTER", help="The AKS cluster. Without it: the current context."
+    ),
+]
+Kubeconfig = Annotated[
+    str | None,
+    option(
+        CLUSTER,
+        "--kubeconfig",
+        metavar="FILE",
+        help="A kubeconfig instead of KUBECONFIG, ~/.kube/config or AKS.",
+    ),
+]
+Context = Annotated[
+    str | None,
+    option(
+        CLUSTER, "--context", metavar="NAME", help="A context of the kubeconfig instead of its current one."
+    ),
+]
+Namespace = Annotated[
+    str | None,
+    option(
+        CLUSTER,
+        "--namespace",
+        metavar="NAME",
+        help="Where the connector's own pod lives. (default: vnode-system)",
+    ),
+]
+ConnectorName = Annotated[
+    str | None,
+    option(CONNECTOR, "--connector-name", metavar="NAME", help="Its name. (default: aci-connector)"),
+]
+OsType = Annotated[
+    str | None, option(CONNECTOR, "--os-type", metavar="OS", help="Linux, Windows or Both. (default: Linux)")
+]
+Subscription = Annotated[
+    str | None,
+    option(
+        AZURE,
+        "--subscription",
+        metavar="ID",
+        help="Subscription ID. (env: AZURE_SUBSCRIPTION_ID, else az's default)",
+    ),
+]
+Tenant = Annotated[
+    str | None,
+    option(
+        AZURE, "--tenant", metavar="ID", help="Tenant ID. (env: AZURE_TENANT_ID, else the subscription's)"
+    ),
+]
+AciResourceGroup = Annotated[
+    str | None,
+    option(
+        AZURE,
+        "--aci-resource-group",
+        metavar="GROUP",
+        help="Where container groups are made. (default: the AKS cluster's node resource group)",
+    ),
+]
+Location = Annotated[
+    str | None,
+    option(
+        AZURE,
+        "-l",
+        "--location",
+        metavar="REGION",
+        help="Region of the container groups. (default: that of their resource group)",
+    ),
+]
+Config = Annotated[
+    str | None,
+    option(
+        RUN,
+        "--config",
+        metavar="FILE",
+        help="A YAML file of options (connector-name: …); flags and environment win. (env: VNODECTL_CONFIG)",
+    ),
+]
+Timeout = Annotated[
+    str | None,
+    option(RUN, "--timeout", metavar="TIME", help="How long to wait: 300, 300s or 5m. (default: 5m)"),
+]
+Output = Annotated[Format, option(RUN, "-o", "--output", help="How to print the result: table or json.")]
+Verbose = Annotated[
+    int,
+    option(RUN, "-v", "--verbose", count=True, help="Say what is done; twice for details."),
+]

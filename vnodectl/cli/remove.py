@@ -1,0 +1,214 @@
+"""`vnodectl remove-connector`."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vnodectl.cli import options
+from vnodectl.cli.inputs import azure_settings, gather
+from vnodectl.cli.options import RUN, option
+from vnodectl.cli.output import Format, Progress, complain, note, progress, warn, write_json, write_table
+from vnodectl.cli.run import log_to_stderr, run
+from vnodectl.errors import EXIT_FAILED, EXIT_OK
+
+if TYPE_CHECKING:
+    from vnodectl.connector.removal import RemovalPlan, Removed
+    from vnodectl.connector.settings import Settings
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it. `orphans` are container groups of connectors that are gone already."""
+
+    plan: RemovalPlan
+    results: tuple[Removed, ...]
+    orphans: tuple[str, ...] = ()
+
+
+def remove_connector(
+    resource_group: options.ResourceGroup = None,
+    cluster_name: options.ClusterName = None,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    connector_name: options.ConnectorName = None,
+    os_type: options.OsType = None,
+    location: Annotated[
+        str | None,
+        option(
+            options.CONNECTOR,
+            "-l",
+            "--location",
+            metavar="REGION",
+            help="Its region. (default: wherever it is found)",
+        ),
+    ] = None,
+    subscription: options.Subscription = None,
+    tenant: options.Tenant = None,
+    aci_resource_group: Annotated[
+        str | None,
+        option(
+            options.AZURE,
+            "--aci-resource-group",
+            metavar="GROUP",
+            help="Where to look for container groups left. (default: where the connector made them)",
+        ),
+    ] = None,
+    drain: Annotated[
+        bool,
+        option(RUN, "--drain", "--graceful", help="First evict the node's pods, heeding disruption budgets."),
+    ] = False,
+    force: Annotated[
+        bool, option(RUN, "--force", help="Remove although pods run on the node; they are deleted.")
+    ] = False,
+    delete_groups: Annotated[
+        bool, option(RUN, "--delete-groups", help="Delete container groups left in the cloud.")
+    ] = False,
+    timeout: options.Timeout = None,
+    config: options.Config = None,
+    output: options.Output = Format.TABLE,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Remove connectors with everything that belongs to them.
+
+    Refuses while pods still run on the node. Where there is nothing to remove, that is fine.
+
+    \b
+    Examples:
+      vnodectl remove-connector -g my-group -n my-aks --os-type Both --drain
+      vnodectl remove-connector --connector-name my-aci -l eastus \\
+        --force --delete-groups
+    """
+    log_to_stderr(verbose)
+    settings = gather(
+        {
+            "subscription": subscription,
+            "tenant": tenant,
+            "resource_group": resource_group,
+            "cluster_name": cluster_name,
+            "kubeconfig": kubeconfig,
+            "context": context,
+            "namespace": namespace,
+            "connector_name": connector_name,
+            "os_type": os_type,
+            "aci_resource_group": aci_resource_group,
+            "location": location,
+            "timeout": timeout,
+        },
+        config,
+    )
+    code = _show(run(_remove(settings, drain, force, delete_groups)), output)
+    if code != EXIT_OK:
+        raise typer.Exit(code)
+
+
+async def _remove(settings: Settings, drain: bool, force: bool, delete_groups: bool) -> Outcome:
+    from vnodectl.connector.plan import aks_cluster
+    from vnodectl.connector.removal import make_removal_plan
+
+    plan = make_removal_plan(settings, drain=drain, force=force, delete_groups=delete_groups)
+    aks_cluster(settings)
+    with progress() as shown:
+        return await _carry_out(settings, plan, shown)
+
+
+async def _carry_out(settings: Settings, plan: RemovalPlan, shown: Progress) -> Outcome:
+    from vnodectl.clouds.azure import AzureSession
+    from vnodectl.connector import removal
+    from vnodectl.connector.cluster import open_cluster
+    from vnodectl.connector.helm import Helm
+    from vnodectl.connector.redact import redactor
+
+    redact = redactor([settings.environment_secret] if settings.environment_secret else [])
+    async with AsyncExitStack() as stack:
+        whom = azure_settings(settings)
+        azure = await stack.enter_async_context(AzureSession(whom)) if whom else None
+        shown.say("", "looking for the connector")
+        cluster = await stack.enter_async_context(open_cluster(settings, azure))
+        group = ((cluster.aks or {}).get("properties") or {}).get("nodeResourceGroup")
+        plan = replace(plan, fallback_resource_group=group or "")
+        helm = await Helm.open(kubeconfig=cluster.kubeconfig, context=cluster.context, redact=redact)
+        found = await removal.find(plan, cluster.kube, helm)
+        await removal.refuse_if_used(plan, found, cluster.kube)
+        shown.done("")
+        results = await removal.remove(
+            plan,
+            found,
+            cluster.kube,
+            helm,
+            azure,
+            say=lambda connector, text: shown.say(connector.os_type, text),
+            redact=redact,
+        )
+        seen = [result.connector for result in results]
+        return Outcome(plan, results, await removal.orphans(plan, azure, besides=seen))
+
+
+def _show(outcome: Outcome, output: Format) -> int:
+    """Print the outcome and return the exit code."""
+    for result in outcome.results:
+        if not result.ok:
+            complain(f"{result.connector.os_type}: {result.message}", result.hint)
+        elif result.note:
+            note(f"{result.connector.os_type}: {result.note}")
+    left = [name for result in outcome.results for name in result.groups or ()]
+    deleted = [name for result in outcome.results for name in result.deleted_groups]
+    (deleted if outcome.plan.delete_groups else left).extend(outcome.orphans)
+    for name in deleted:
+        note(f"deleted container group {name}")
+    if left:
+        warn(f"{len(left)} container group{'s' if len(left) > 1 else ''} still in Azure: {', '.join(left)}")
+        note("  fix: run this again with --delete-groups")
+    if output is Format.JSON:
+        write_json("ConnectorRemoval", _document(outcome))
+    elif outcome.results:
+        write_table(
+            ("OS", "NODE", "RELEASE", "STATUS", "GROUPS LEFT", "TIME"),
+            [
+                (
+                    result.connector.os_type,
+                    result.connector.node,
+                    result.connector.release,
+                    "removed" if result.ok else "failed",
+                    "?" if result.groups is None else str(len(result.groups)),
+                    f"{result.seconds:.0f}s",
+                )
+                for result in outcome.results
+            ],
+        )
+    else:
+        note(f"nothing to remove: no connector {outcome.plan.connector_name!r} is installed")
+    codes = {result.exit_code for result in outcome.results if not result.ok}
+    if not codes:
+        return EXIT_OK
+    return codes.pop() if len(codes) == 1 else EXIT_FAILED
+
+
+def _document(outcome: Outcome) -> JSON:
+    return {
+        "connectors": [
+            {
+                "os": result.connector.os_type,
+                "release": result.connector.release,
+                "node": result.connector.node,
+                "region": result.connector.region,
+                "status": "removed" if result.ok else "failed",
+                "message": result.message or result.note,
+                "hint": result.hint,
+                "containerGroupsLeft": None if result.groups is None else list(result.groups),
+                "containerGroupsDeleted": list(result.deleted_groups),
+                "durationSeconds": round(result.seconds, 3),
+            }
+            for result in outcome.results
+        ],
+        "orphanedContainerGroups": {
+            "left": [] if outcome.plan.delete_groups else list(outcome.orphans),
+            "deleted": list(outcome.orphans) if outcome.plan.delete_groups else [],
+        },
+    }

@@ -1,0 +1,45 @@
+"""Running a command's coroutine so that Ctrl-C and SIGTERM let it clean up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+EXIT_INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
+
+_LOGGERS = ("vnodectl", "pyhelm3")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """The coroutine's result. SIGINT and SIGTERM cancel it and become KeyboardInterrupt once it has ended."""
+
+    async def main() -> T:
+        task = asyncio.current_task()
+        if task is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(main())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def log_to_stderr(verbose: int) -> None:
+    """`-v`: what is done; `-vv`: details. Only of this program and of Helm: SDKs log what may be secret."""
+    handler: logging.Handler = logging.NullHandler()  # errors reach people as messages, not as log lines
+    if verbose:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        if verbose:
+            logger.setLevel(logging.DEBUG if verbose > 1 else logging.INFO)

@@ -1,0 +1,234 @@
+"""`vnodectl sandbox`: a local cluster with the emulated clouds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vnodectl.cli.output import Format, note, write_json, write_table
+from vnodectl.cli.run import run
+from vnodectl.errors import EXIT_FAILED, VnodectlError
+
+if TYPE_CHECKING:
+    from vnodectl.sandbox.layout import Layout
+
+app = typer.Typer(
+    name="sandbox",
+    help="A local cluster: a real control plane, a node of our own and the emulated clouds.",
+    no_args_is_help=True,
+)
+
+_DEFAULT = "default"
+_DEMO = "demo"
+_MIB = 1 << 20
+
+Name = Annotated[str, typer.Option("--name", help="Which sandbox; any number may run side by side.")]
+Output = Annotated[Format, typer.Option("--output", "-o", help="How to print the result.")]
+Engine = Annotated[
+    str, typer.Option("--engine", help="What runs containers: auto, podman, docker, process or simulated.")
+]
+BaseImage = Annotated[
+    str | None,
+    typer.Option("--base-image", help="What our images are built on; must have Python 3.11 or newer."),
+]
+
+
+class Shell(StrEnum):
+    SH = "sh"
+    FISH = "fish"
+    POWERSHELL = "powershell"
+
+
+@app.command()
+def up(
+    name: Name = _DEFAULT,
+    nodes: Annotated[int, typer.Option(help="How many nodes run pods here: sandbox, sandbox-2, …")] = 1,
+    cloud: Annotated[str, typer.Option(help="Which emulated cloud to start: azure or none.")] = "azure",
+    engine: Engine = "auto",
+    kubeconfig: Annotated[
+        str | None, typer.Option(help="Use the cluster of this file instead of a control plane of our own.")
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option(help="Which context of it (without --kubeconfig: of the usual file).")
+    ] = None,
+    base_image: BaseImage = None,
+) -> None:
+    """Start it and leave it running. What it is made of is downloaded or built once and kept.
+
+    \b
+    Examples:
+      vnodectl sandbox up && eval "$(vnodectl sandbox env)"
+      vnodectl sandbox up --context kind-kind
+    """
+    from vnodectl.sandbox import lifecycle
+    from vnodectl.sandbox.report import Reporter
+
+    wishes = lifecycle.Wishes(
+        nodes=nodes,
+        cloud=cloud,
+        engine=engine,
+        kubeconfig=Path(kubeconfig) if kubeconfig else _usual_kubeconfig() if context else None,
+        context=context,
+        base_image=base_image,
+    )
+    run(lifecycle.up(_layout(name), wishes, Reporter()))
+    note(f'use it: eval "$(vnodectl sandbox env{"" if name == _DEFAULT else f" --name {name}"})"')
+
+
+@app.command()
+def down(
+    name: Name = _DEFAULT,
+    everything: Annotated[bool, typer.Option("--all", help="All sandboxes of this user.")] = False,
+) -> None:
+    """Take it away with everything that runs in it. Downloads, builds and images are kept."""
+    from vnodectl.sandbox import lifecycle
+    from vnodectl.sandbox.report import Reporter
+
+    layout = _layout(name)
+    for each in lifecycle.all_layouts(layout.home) if everything else (layout,):
+        if not run(lifecycle.down(each, Reporter())):
+            note(f"there is no sandbox {each.name}")
+
+
+@app.command()
+def status(name: Name = _DEFAULT, output: Output = Format.TABLE) -> None:
+    """What runs, where it answers and what it weighs. Exit code 1 unless all of it runs."""
+    from vnodectl.sandbox import lifecycle
+
+    found = lifecycle.status(_layout(name))
+    if output is Format.JSON:
+        write_json("SandboxStatus", found)
+    else:
+        note(f"sandbox {name}: {found['state']}")
+        if found["components"]:
+            headers = ("COMPONENT", "STATE", "PID", "MEMORY", "ENDPOINT")
+            write_table(headers, [_row(part) for part in found["components"]])
+    if found["state"] != "running":
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def env(
+    name: Name = _DEFAULT,
+    shell: Annotated[Shell, typer.Option(help="For which shell (sh: bash and zsh as well).")] = Shell.SH,
+    output: Annotated[
+        Format, typer.Option("--output", "-o", help="table: lines for the shell; json: one document.")
+    ] = Format.TABLE,
+) -> None:
+    """Print what points kubectl, vnodectl and the clouds' SDKs at it.
+
+    \b
+    Examples:
+      eval "$(vnodectl sandbox env)"
+      vnodectl sandbox env --shell fish | source
+    """
+    from vnodectl.sandbox.environment import render
+
+    layout = _layout(name)
+    variables = _environment(layout)
+    path = str(layout.bin) if any(layout.bin.iterdir()) else ""
+    if output is Format.JSON:
+        write_json("SandboxEnvironment", {"variables": variables, "pathFirst": path})
+    else:
+        sys.stdout.write(render(variables, path, shell.value) + "\n")
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+    }
+)
+def kubectl(context: typer.Context, name: Name = _DEFAULT) -> None:
+    """Run kubectl for its cluster: vnodectl sandbox kubectl get nodes."""
+    layout = _layout(name)
+    variables = {**os.environ, **_environment(layout)}
+    variables["PATH"] = os.pathsep.join(filter(None, (str(layout.bin), os.environ.get("PATH"))))
+    raise typer.Exit(subprocess.call(["kubectl", *context.args], env=variables))
+
+
+@app.command()
+def demo(
+    name: Name = _DEMO,
+    engine: Engine = "auto",
+    base_image: BaseImage = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the sandbox running at the end.")] = False,
+) -> None:
+    """The whole story with real commands: install, validate, a workload, remove. Ends with nothing left."""
+    from vnodectl.sandbox import demo as story
+
+    run(story.tell(_layout(name), engine=engine, base_image=base_image, keep=keep))
+
+
+@app.command()
+def image(
+    engine: Engine = "auto",
+    base_image: BaseImage = None,
+    tag: Annotated[str | None, typer.Option(help="Another name than localhost/vnodectl/connector:….")] = None,
+) -> None:
+    """Build the connector's container image and print its name."""
+    from vnodectl.sandbox import lifecycle
+    from vnodectl.sandbox.report import Reporter
+
+    images = run(lifecycle.images(_layout(_DEFAULT), engine, Reporter(), base=base_image, tag=tag))
+    sys.stdout.write(f"{images.connector}\n")
+
+
+@app.command()
+def tools(output: Output = Format.TABLE) -> None:
+    """Prepare the programs that sandboxes use (control plane, Helm, kubectl) and print where they are."""
+    from vnodectl.sandbox import tools as programs
+    from vnodectl.sandbox.report import Reporter
+
+    found = run(programs.prepare(_layout(_DEFAULT).home, Reporter()))
+    places = {
+        "control-plane": str(found.control_plane),
+        "helm": str(found.helm),
+        "kubectl": str(found.kubectl),
+    }
+    if output is Format.JSON:
+        write_json("SandboxTools", {"tools": places})
+    else:
+        write_table(("TOOL", "PATH"), places.items())
+
+
+def _environment(layout: Layout) -> dict[str, str]:
+    from vnodectl.sandbox.layout import Record
+    from vnodectl.sandbox.lifecycle import is_alive
+
+    record = Record.load(layout.record)
+    if record is None or record.phase != "ready" or not is_alive(record):
+        raise VnodectlError(
+            f"the sandbox {layout.name} does not run", hint=f"vnodectl sandbox up --name {layout.name}"
+        )
+    return record.environment
+
+
+def _layout(name: str) -> Layout:
+    from vnodectl.sandbox.layout import Layout
+    from vnodectl.settings import sandbox_home
+
+    return Layout(sandbox_home().absolute(), name)
+
+
+def _usual_kubeconfig() -> Path:
+    named = (os.environ.get("KUBECONFIG") or "").split(os.pathsep)[0]
+    return Path(named) if named else Path("~/.kube/config").expanduser()
+
+
+def _row(part: dict[str, Any]) -> tuple[str, ...]:
+    code = part["exitCode"]
+    return (
+        part["name"],
+        "running" if code is None else f"ended with exit code {code}",
+        str(part["pid"]),
+        f"{part['residentBytes'] / _MIB:.0f} MiB" if code is None else "",
+        part["endpoint"],
+    )

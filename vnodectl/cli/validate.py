@@ -1,0 +1,239 @@
+"""`vnodectl validate`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vnodectl.cli import options
+from vnodectl.cli.inputs import azure_settings, gather
+from vnodectl.cli.options import CONNECTOR, RUN, option
+from vnodectl.cli.output import Progress, complain, note, progress, write_json, write_table
+from vnodectl.cli.run import log_to_stderr, run
+from vnodectl.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    from vnodectl.connector.settings import Settings
+    from vnodectl.connector.validate import Options
+    from vnodectl.connector.validation import NodeReport, NodeTarget, Step, Validation
+
+_SMOKE = "The smoke pod"
+_LINUX_IMAGE = "VNODECTL_SMOKE_IMAGE"
+_WINDOWS_IMAGE = "VNODECTL_SMOKE_WINDOWS_IMAGE"
+
+
+class ValidateFormat(StrEnum):
+    """How a validation is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    JUNIT = "junit"
+
+
+def validate(
+    resource_group: options.ResourceGroup = None,
+    cluster_name: options.ClusterName = None,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
+    connector_name: options.ConnectorName = None,
+    os_type: Annotated[
+        str | None,
+        option(
+            CONNECTOR,
+            "--os-type",
+            metavar="OS",
+            help="Linux, Windows or Both must be there. (default: whatever is installed)",
+        ),
+    ] = None,
+    location: Annotated[
+        str | None,
+        option(
+            CONNECTOR,
+            "-l",
+            "--location",
+            metavar="REGION",
+            help="Its region. (default: wherever it is found)",
+        ),
+    ] = None,
+    namespace: Annotated[
+        str, option(_SMOKE, "--namespace", metavar="NAME", help="Where it is made. (default: default)")
+    ] = "default",
+    image: Annotated[
+        str | None,
+        typer.Option(
+            "--image",
+            envvar=_LINUX_IMAGE,
+            metavar="IMAGE",
+            help="A Linux image with sh, echo and sleep. (default: a small BusyBox)",
+            rich_help_panel=_SMOKE,
+            show_default=False,
+            show_envvar=True,
+        ),
+    ] = None,
+    windows_image: Annotated[
+        str | None,
+        typer.Option(
+            "--windows-image",
+            envvar=_WINDOWS_IMAGE,
+            metavar="IMAGE",
+            help="A Windows image with cmd. (default: Nano Server 2022)",
+            rich_help_panel=_SMOKE,
+            show_default=False,
+            show_envvar=True,
+        ),
+    ] = None,
+    keep: Annotated[
+        bool, option(_SMOKE, "--keep", help="Leave it for a look (it ends after an hour).")
+    ] = False,
+    timeout: options.Timeout = None,
+    config: options.Config = None,
+    output: Annotated[
+        ValidateFormat, option(RUN, "-o", "--output", help="How to print the result: table, json or junit.")
+    ] = ValidateFormat.TABLE,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Prove that connectors work: their nodes are alive, and a pod runs, logs and answers on each.
+
+    \b
+    Examples:
+      vnodectl validate -g my-group -n my-aks --os-type Both
+      vnodectl validate --image my.azurecr.io/busybox --timeout 10m
+    """
+    log_to_stderr(verbose)
+    settings = gather(
+        {
+            "resource_group": resource_group,
+            "cluster_name": cluster_name,
+            "kubeconfig": kubeconfig,
+            "context": context,
+            "connector_name": connector_name,
+            "os_type": os_type,
+            "location": location,
+            "timeout": timeout,
+        },
+        config,
+    )
+    code = _show(run(_validate(settings, _options(settings, namespace, image, windows_image, keep))), output)
+    if code != EXIT_OK:
+        raise typer.Exit(code)
+
+
+def _options(
+    settings: Settings, namespace: str, image: str | None, windows_image: str | None, keep: bool
+) -> Options:
+    from vnodectl.connector import names
+    from vnodectl.connector.plan import seconds
+    from vnodectl.connector.validate import Options
+
+    defaults = Options()
+    return Options(
+        namespace=names.namespace_name(namespace),
+        linux_image=image or defaults.linux_image,
+        windows_image=windows_image or defaults.windows_image,
+        timeout=seconds(settings.timeout),
+        keep=keep,
+    )
+
+
+async def _validate(settings: Settings, chosen: Options) -> Validation:
+    from vnodectl.connector import names
+    from vnodectl.connector.plan import aks_cluster
+    from vnodectl.settings import DEFAULT_CONNECTOR_NAME
+
+    name = names.connector_name(settings.connector_name or DEFAULT_CONNECTOR_NAME)
+    os_types = names.os_types(settings.os_type) if settings.os_type else ()
+    region = names.azure_region(settings.location) if settings.location else ""
+    aks = aks_cluster(settings)
+
+    from vnodectl.clouds.azure import AzureSession
+    from vnodectl.connector.cluster import open_cluster
+    from vnodectl.connector.validate import find_targets
+    from vnodectl.connector.validate import validate as carry_out
+
+    async with AsyncExitStack() as stack:
+        whom = azure_settings(settings) if aks is not None else None
+        azure = await stack.enter_async_context(AzureSession(whom)) if whom is not None else None
+        shown = stack.enter_context(progress())
+        cluster = await stack.enter_async_context(open_cluster(settings, azure))
+        targets = await find_targets(cluster.kube, name, os_types=os_types, region=region)
+        return await carry_out(cluster.kube, targets, chosen, observer=_Watcher(shown))
+
+
+@dataclass(frozen=True, slots=True)
+class _Watcher:
+    """Tells people which step each node is at."""
+
+    shown: Progress
+
+    def started(self, target: NodeTarget, step: str) -> None:
+        self.shown.say(target.node, step)
+
+    def finished(self, target: NodeTarget, step: Step) -> None:
+        if step.name == "removed":
+            self.shown.done(target.node)
+
+
+def _show(found: Validation, output: ValidateFormat) -> int:
+    """Print what was found and return the exit code."""
+    if output is ValidateFormat.JSON:
+        write_json("ConnectorValidation", found.document())
+    elif output is ValidateFormat.JUNIT:
+        sys.stdout.write(_junit(found))
+    else:
+        write_table(("OS", "NODE", "STEP", "RESULT", "TIME", "DETAIL"), _rows(found))
+    for pod in found.swept:
+        note(f"removed a smoke pod left by an earlier run: {pod}")
+    for node in found.nodes:
+        for step in node.steps:
+            if step.exit_code != EXIT_OK:
+                complain(f"{node.target.node}: {step.name}: {step.cause}", step.fix)
+    return found.exit_code
+
+
+def _rows(found: Validation) -> list[tuple[str, ...]]:
+    from vnodectl.connector.validation import Verdict
+
+    return [
+        (
+            _system(node),
+            node.target.node,
+            step.name,
+            step.verdict.value,
+            "-" if step.verdict is Verdict.SKIPPED else f"{step.seconds:.1f}s",
+            step.detail or step.cause,
+        )
+        for node in found.nodes
+        for step in node.steps
+    ]
+
+
+def _system(node: NodeReport) -> str:
+    return node.target.os_type + (" (simulated)" if node.simulated else "")
+
+
+def _junit(found: Validation) -> str:
+    from vnodectl.checks.junit import Case, document
+    from vnodectl.connector.validation import Verdict
+
+    def text(step: Step) -> str:
+        return "\n".join(filter(None, (step.cause, step.fix and f"fix: {step.fix}")))
+
+    cases = [
+        Case(
+            classname=node.target.node,
+            name=step.name,
+            seconds=step.seconds,
+            failure=text(step) if step.verdict is Verdict.FAILED else "",
+            error=text(step) if step.verdict is Verdict.TIMED_OUT else "",
+            skipped=step.cause if step.verdict is Verdict.SKIPPED else "",
+            output=step.detail,
+        )
+        for node in found.nodes
+        for step in node.steps
+    ]
+    return document("vnodectl validate", cases, found.seconds)

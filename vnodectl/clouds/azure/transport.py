@@ -1,0 +1,120 @@
+"""The HTTP side of every Azure call: one connection pool, one TLS context, one list of policies."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vnodectl import __version__
+from vnodectl.clouds.azure.errors import parse_retry_after
+from vnodectl.errors import UsageError
+
+if TYPE_CHECKING:
+    import aiohttp
+    from azure.core.credentials_async import AsyncTokenCredential
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0
+_RETRIES = 3
+_MAX_BACKOFF = 30.0
+
+
+@dataclass(slots=True)
+class CallMeter:
+    """What was spent. `remaining_*` are ARM's `x-ms-ratelimit-remaining-subscription-*` headers, last seen.
+
+    They are -1 until an answer carried them. Every attempt on the wire counts, retries included.
+    """
+
+    reads: int = 0
+    writes: int = 0
+    deletes: int = 0
+    throttled: int = 0
+    remaining_reads: int = -1
+    remaining_writes: int = -1
+
+    def record(self, method: str, status: int, headers: Any) -> None:
+        if method in {"GET", "HEAD"}:
+            self.reads += 1
+        elif method == "DELETE":
+            self.deletes += 1
+        else:
+            self.writes += 1
+        if status == 429:
+            self.throttled += 1
+        reads = headers.get("x-ms-ratelimit-remaining-subscription-reads", "")
+        writes = headers.get("x-ms-ratelimit-remaining-subscription-writes", "")
+        if reads.isdigit():
+            self.remaining_reads = int(reads)
+        if writes.isdigit():
+            self.remaining_writes = int(writes)
+
+
+def tls_context(ca_bundle: str) -> ssl.SSLContext:
+    """The system roots, and the bundle's certificates besides. Raises `UsageError` for an unusable file."""
+    context = ssl.create_default_context()
+    if ca_bundle:
+        try:
+            context.load_verify_locations(cafile=ca_bundle)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"VNODECTL_CA_BUNDLE {ca_bundle}: {error}") from error
+    return context
+
+
+def http_session(context: ssl.SSLContext) -> aiohttp.ClientSession:
+    """The pool shared by azure-identity, every management client and our own WebSockets. Honours proxies."""
+    import aiohttp
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=context, limit=64),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,  # azure-core decompresses itself
+        trust_env=True,
+    )
+
+
+def transport(session: aiohttp.ClientSession) -> Any:
+    """A transport of azure-core that leaves the pool open when a client closes."""
+    from azure.core.pipeline.transport import AioHttpTransport
+
+    return AioHttpTransport(
+        session=session, session_owner=False, connection_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT
+    )
+
+
+def policies(credential: AsyncTokenCredential, scope: str, meter: CallMeter) -> list[Any]:
+    """A fresh list of pipeline policies for one client.
+
+    The SDK's default list also registers resource providers unasked when ARM says one is missing; a
+    subscription is only changed here when the user said so, so that policy is left out, and so is the
+    one that can log request bodies. A `Retry-After` longer than half a minute is left to the caller.
+    """
+    from azure.core.pipeline import policies as core
+    from azure.mgmt.core.policies import ARMHttpLoggingPolicy, AsyncARMChallengeAuthenticationPolicy
+
+    class Retrying(core.AsyncRetryPolicy[Any, Any]):
+        def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
+            wait = parse_retry_after(response.http_response.headers) or 0.0
+            return wait <= _MAX_BACKOFF and bool(super().is_retry(settings, response))
+
+    class Metering(core.SansIOHTTPPolicy[Any, Any]):
+        def on_response(self, request: Any, response: Any) -> None:
+            meter.record(
+                request.http_request.method,
+                response.http_response.status_code,
+                response.http_response.headers,
+            )
+
+    return [
+        core.RequestIdPolicy(),
+        core.HeadersPolicy(),
+        core.UserAgentPolicy(base_user_agent=f"vnodectl/{__version__}"),
+        core.ProxyPolicy(),
+        core.ContentDecodePolicy(),
+        Retrying(retry_total=_RETRIES, retry_backoff_max=_MAX_BACKOFF),
+        AsyncARMChallengeAuthenticationPolicy(credential, scope),
+        core.CustomHookPolicy(),
+        Metering(),
+        ARMHttpLoggingPolicy(),
+    ]

@@ -1,0 +1,71 @@
+"""What Azure Container Instances offers in a region: capabilities, usage and cached images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vnodectl.emulator.azure.calls import Answer, Call
+from vnodectl.emulator.azure.config import CONTAINER_GROUPS
+from vnodectl.emulator.azure.world import DEFAULT_QUOTA, World
+from vnodectl.emulator.documents import JSON
+
+CACHED_IMAGES = {
+    "Linux": ("ubuntu:22.04", "alpine:3.20"),
+    "Windows": ("windows/nanoserver:ltsc2022", "windows/servercore:ltsc2022"),
+}
+_TITLES = {"ContainerGroups": "Container Groups", "StandardCores": "Standard Cores"}
+
+
+class Locations:
+    """`usage` gives what is used in a region by quota name."""
+
+    def __init__(self, world: World, usage: Callable[[str], dict[str, int]]) -> None:
+        self._world = world
+        self._usage = usage
+
+    async def usages(self, call: Call) -> Answer:
+        region = self._world.region(call.params["location"], CONTAINER_GROUPS)
+        used = self._usage(region.name)
+        base = f"/subscriptions/{self._world.subscription}/providers/Microsoft.ContainerInstance/locations"
+        return Answer(
+            200,
+            {
+                "value": [
+                    {
+                        "id": f"{base}/{region.name}/usages/{name}",
+                        "unit": "Count",
+                        "currentValue": used[name],
+                        "limit": self._world.quota(region.name, name),
+                        "name": {"value": name, "localizedValue": _TITLES[name]},
+                    }
+                    for name in DEFAULT_QUOTA
+                ]
+            },
+        )
+
+    async def capabilities(self, call: Call) -> Answer:
+        region = self._world.region(call.params["location"], CONTAINER_GROUPS)
+        systems = {"Linux": ("Public", "Private")} | ({"Windows": ("Public",)} if region.windows else {})
+        value = [
+            {
+                "resourceType": "containerGroups",
+                "osType": system,
+                "location": region.display_name,
+                "ipAddressType": address,
+                "gpu": "None",
+                "capabilities": self._largest(system),
+            }
+            for system, addresses in systems.items()
+            for address in addresses
+        ]
+        return Answer(200, {"value": value})
+
+    def _largest(self, system: str) -> JSON:
+        size = self._world.size(system)
+        return {"maxMemoryInGB": size.memory, "maxCpu": size.cpu, "maxGpuCount": 0}
+
+    async def cached_images(self, call: Call) -> Answer:
+        region = self._world.region(call.params["location"], CONTAINER_GROUPS)
+        systems = ("Linux", "Windows") if region.windows else ("Linux",)
+        images = [{"osType": system, "image": image} for system in systems for image in CACHED_IMAGES[system]]
+        return Answer(200, {"value": images})

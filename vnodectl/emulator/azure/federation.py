@@ -1,0 +1,90 @@
+"""Tokens of other issuers (workload identity) as proof of who somebody is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from vnodectl.emulator.azure import jose
+from vnodectl.emulator.azure.config import FederatedCredential, Principal
+from vnodectl.emulator.azure.errors import EntraError
+
+
+def check_assertion(principal: Principal, assertion: str, now: float) -> None:
+    """Raises EntraError unless one of the principal's federated credentials covers the token.
+
+    `now` is the real time: the token's issuer does not follow the emulated clock.
+    """
+    try:
+        token = jose.parse(assertion)
+    except jose.BadToken as error:
+        raise EntraError(401, "invalid_client", 50027, "JWT token is invalid or malformed.") from error
+    claims = token.claims
+    credential = _matching(principal, claims)
+    expiry, start = _number(claims.get("exp")), _number(claims.get("nbf"))
+    if expiry <= now or start > now + 300:
+        raise EntraError(
+            401,
+            "invalid_client",
+            700024,
+            "Client assertion is not within its valid time range. Check its nbf and exp.",
+        )
+    for key in _keys(credential, str(token.header.get("kid", ""))):
+        try:
+            jose.verify(token, key)
+            return
+        except jose.BadToken:
+            continue
+    raise EntraError(
+        401,
+        "invalid_client",
+        5000811,
+        "Unable to verify token signature. The signing key identifier does not match any valid registered "
+        "keys.",
+    )
+
+
+def _matching(principal: Principal, claims: jose.JSON) -> FederatedCredential:
+    issuer, subject = str(claims.get("iss", "")), str(claims.get("sub", ""))
+    audience = claims.get("aud", "")
+    audiences = audience if isinstance(audience, list) else [audience]
+    found = [one for one in principal.federated if one.issuer.rstrip("/") == issuer.rstrip("/")]
+    if not found:
+        raise _no_match(700211, "issuer", issuer)
+    found = [one for one in found if one.subject == subject]
+    if not found:
+        raise _no_match(700213, "subject", subject)
+    found = [one for one in found if set(one.audiences) & set(audiences)]
+    if not found:
+        raise _no_match(700212, "audience", ",".join(map(str, audiences)))
+    return found[0]
+
+
+def _no_match(number: int, part: str, value: str) -> EntraError:
+    return EntraError(
+        401,
+        "invalid_client",
+        number,
+        f"No matching federated identity record found for presented assertion {part} '{value}'. Check your "
+        "federated identity credential Subject, Audience and Issuer against the presented assertion.",
+    )
+
+
+def _keys(credential: FederatedCredential, kid: str) -> list[jose.PublicKey]:
+    try:
+        if credential.public_key_file:
+            return [jose.key_of_pem(Path(credential.public_key_file).read_bytes())]
+        jwks: Any = credential.jwks
+        if credential.jwks_file:
+            jwks = json.loads(Path(credential.jwks_file).read_bytes())
+        keys = jose.keys_of_jwks(jwks or {"keys": []})
+    except (OSError, ValueError, jose.BadToken) as error:
+        raise EntraError(
+            400, "invalid_request", 50166, f"The key set of the issuer '{credential.issuer}' cannot be read."
+        ) from error
+    return [keys[kid]] if kid in keys else list(keys.values())
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0

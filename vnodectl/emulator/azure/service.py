@@ -1,0 +1,320 @@
+"""An emulated Azure, ready to be called: its parts put together, and its sockets.
+
+    async with AzureEmulator(AzureConfig.from_file(path), engine=engine) as azure:
+        azure.arm_endpoint, azure.authority_host, azure.imds_endpoint, azure.control_url, azure.ca_file
+
+ARM and the token endpoint share one TLS socket. The engine is the caller's: it must have been started,
+and is not closed here. Several emulators may run in one process; each needs engines of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from vnodectl.emulator.azure import aks, network
+from vnodectl.emulator.azure import resources as arm_resources
+from vnodectl.emulator.azure.aci import handlers as aci
+from vnodectl.emulator.azure.aci.lifecycle import Lifecycle
+from vnodectl.emulator.azure.aci.placement import Placement
+from vnodectl.emulator.azure.aci.streams import PATH as STREAM_PATH
+from vnodectl.emulator.azure.aci.streams import Streams
+from vnodectl.emulator.azure.arm import ArmFront
+from vnodectl.emulator.azure.calls import Handler
+from vnodectl.emulator.azure.config import AzureConfig, parse_providers, parse_quotas, parse_regions
+from vnodectl.emulator.azure.entra import ROUTES as ENTRA_ROUTES
+from vnodectl.emulator.azure.entra import Entra
+from vnodectl.emulator.azure.imds import PATH as IMDS_PATH
+from vnodectl.emulator.azure.imds import Imds
+from vnodectl.emulator.azure.jose import SigningKey
+from vnodectl.emulator.azure.operations import Operations
+from vnodectl.emulator.azure.tokens import PUBLIC_ARM, Tokens
+from vnodectl.emulator.azure.world import World
+from vnodectl.emulator.certificates import ServerCertificate, make_certificate
+from vnodectl.emulator.clock import Clock
+from vnodectl.emulator.control import Control
+from vnodectl.emulator.documents import JSON
+from vnodectl.emulator.gateway import Gateway
+from vnodectl.emulator.listener import Listener
+from vnodectl.emulator.router import Router
+from vnodectl.emulator.tasks import TaskOwner
+from vnodectl.engines.api import Engine
+from vnodectl.errors import UsageError
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+TYPES: dict[str, dict[str, tuple[str, ...]]] = {
+    "Microsoft.ContainerInstance": {"containerGroups": aci.VERSIONS, "locations/usages": aci.VERSIONS},
+    "Microsoft.ContainerService": {"managedClusters": aks.VERSIONS},
+    "Microsoft.Network": {"virtualNetworks": network.VERSIONS},
+    "Microsoft.Resources": {
+        "resourceGroups": arm_resources.VERSIONS,
+        "subscriptions": arm_resources.VERSIONS,
+    },
+}
+
+
+class AzureEmulator:
+    """`windows_engine` runs Windows groups; without it `engine` does, which should then be a simulated one.
+
+    `state_dir` keeps the signing key, the certificates and the emulated file shares; without it a
+    temporary directory does, until the emulator is closed. `certificate` replaces the emulator's own.
+    `bind` is the address of ARM, the token endpoint and IMDS; the control API is always on 127.0.0.1.
+    """
+
+    def __init__(
+        self,
+        config: AzureConfig | None = None,
+        *,
+        engine: Engine,
+        windows_engine: Engine | None = None,
+        clock: Clock | None = None,
+        state_dir: Path | None = None,
+        certificate: ServerCertificate | None = None,
+        bind: str = "127.0.0.1",
+        port: int = 0,
+        imds_port: int = 0,
+        control_port: int = 0,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.clock = clock or Clock()
+        self._temporary = (
+            tempfile.TemporaryDirectory(prefix="vnodectl-emulator-") if state_dir is None else None
+        )
+        self._directory = state_dir or Path(self._temporary.name if self._temporary else "")
+        self._bind = bind
+        self._ports = {"arm": port, "imds": imds_port, "control": control_port}
+        self._certificate = certificate
+        self._listeners: dict[str, Listener] = {}
+        self._tasks = TaskOwner()
+        self._engines = {"Linux": engine, "Windows": windows_engine or engine}
+        self.world = World(config or AzureConfig(), self.clock)
+        # Chance decides about faults and delays, not about secrets.
+        self.gateway = Gateway(self.clock, chance or random.Random())  # noqa: S311
+        self.operations = Operations(self.world)
+        self.lifecycle = Lifecycle(
+            self.world, self.operations, self._tasks, self._engines, self._directory / "shares"
+        )
+        self._placement = Placement(self.world, self.lifecycle)
+        self._streams = Streams(self.clock)
+        self._router = make_router(
+            self.world, self.operations, self.lifecycle, self._placement, self._streams, self._tasks
+        )
+        self._front: ArmFront | None = None
+
+    # --- where it is ---
+
+    @property
+    def arm_endpoint(self) -> str:
+        return self._listeners["arm"].url
+
+    @property
+    def authority_host(self) -> str:
+        return self._listeners["arm"].url
+
+    @property
+    def imds_endpoint(self) -> str:
+        """What azure-identity takes as AZURE_POD_IDENTITY_AUTHORITY_HOST."""
+        return self._listeners["imds"].url
+
+    @property
+    def control_url(self) -> str:
+        return self._listeners["control"].url
+
+    @property
+    def ca_file(self) -> Path | None:
+        """What clients must trust; None where the caller brought a certificate."""
+        return self._certificate.ca if self._certificate else None
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Raises VnodectlError where an address is taken, EngineError where the engine does not answer."""
+        if self._certificate is None:
+            names = dict.fromkeys((self._bind, "127.0.0.1", "localhost"))
+            self._certificate = make_certificate(self._directory / "tls", names)
+        tls = self._certificate.server_context()
+        key = SigningKey.load_or_make(self._directory / "token-key.pem")
+        tokens = Tokens(key, self.world)
+        entra = Entra(self.world, tokens, self.gateway, lambda: {self.arm_endpoint})
+        imds = Imds(self.world, tokens, self.gateway, entra.knows)
+        front = ArmFront(self.world, tokens, self.gateway, self._router, self._audiences)
+        self._front = front
+        try:
+            await self.lifecycle.start()
+            await self._listen("arm", self._application(front, entra), self._bind, tls=tls)
+            await self._listen("imds", imds.application(), self._bind)
+            await self._listen("control", Control(self).application(), "127.0.0.1")
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Stop serving and all background work. The engine's groups stay: they are its owner's to remove."""
+        await self._streams.aclose()
+        await asyncio.gather(*(listener.aclose() for listener in self._listeners.values()))
+        await self._tasks.aclose()
+        await self.lifecycle.aclose()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _listen(self, name: str, app: web.Application, host: str, tls: Any = None) -> None:
+        listener = Listener(app, host=host, port=self._ports[name], tls=tls)
+        await listener.start()
+        self._listeners[name] = listener
+
+    def _application(self, front: ArmFront, entra: Entra) -> web.Application:
+        from aiohttp import web
+
+        app = web.Application(client_max_size=16 * 1024 * 1024)
+        entra.add_routes(app)
+        app.router.add_get(STREAM_PATH, self._streams.handle)
+        app.router.add_route("*", "/{path:.*}", front.handle)
+        return app
+
+    def _audiences(self) -> tuple[str, ...]:
+        own = self.arm_endpoint
+        return (*PUBLIC_ARM, own, f"{own}/")
+
+    # --- the control API's view ---
+
+    def describe(self) -> JSON:
+        """Where everything is, for people and for a ready file."""
+        return {
+            "cloud": "azure",
+            "armEndpoint": self.arm_endpoint,
+            "authorityHost": self.authority_host,
+            "imdsEndpoint": self.imds_endpoint,
+            "controlUrl": self.control_url,
+            "caFile": str(self.ca_file) if self.ca_file else "",
+            "subscription": self.world.subscription,
+            "tenant": self.world.tenant,
+            "engines": {system: engine.name for system, engine in self._engines.items()},
+        }
+
+    def state(self) -> JSON:
+        world = self.world
+        return {
+            "subscription": world.subscription,
+            "tenant": world.tenant,
+            "clock": {"now": self.clock.now(), "frozen": self.clock.frozen},
+            "resourceGroups": [asdict(group) for group in world.resource_groups.values()],
+            "containerGroups": [
+                aci.render(group) | {"engine": {"kind": group.engine.name, "group": group.engine_name}}
+                for group in self.lifecycle.in_group("")
+            ],
+            "clusters": [cluster.name for cluster in world.clusters.values()],
+            "principals": [
+                {
+                    "clientId": one.client_id,
+                    "name": one.name,
+                    "managed": one.managed,
+                    "roles": [*map(asdict, one.roles)],
+                }
+                for one in world.principals.values()
+            ],
+            "providers": self.setting("providers"),
+            "timings": asdict(world.timings),
+            "limits": asdict(world.limits),
+        }
+
+    def seed(self, document: Any) -> None:
+        config = AzureConfig.from_json(document)
+        self.world.with_settings(config, set(document))
+        self.world.add(config)
+
+    async def reset(self, document: Any | None = None) -> None:
+        config = self.world.seeded if document is None else AzureConfig.from_json(document)
+        await self._tasks.aclose()
+        await self.lifecycle.clear()
+        self.operations.clear()
+        self.gateway.faults.clear()
+        self.gateway.recorder.clear()
+        self._placement.clear()
+        if self._front is not None:
+            self._front.throttle.clear()
+        self.world.reset(config)
+
+    def routes_table(self) -> str:
+        return _tables(self._router)
+
+    def setting(self, name: str) -> Any:
+        if name == "providers":
+            return {one: self.world.registration(one) for one in self.world.namespaces()}
+        if name == "regions":
+            return [asdict(region) for region in self.world.regions.values()]
+        return {
+            region: {
+                quota: {"limit": self.world.quota(region, quota), "used": used}
+                for quota, used in self._placement.usage(region).items()
+            }
+            for region in self.world.regions
+        }
+
+    def change_setting(self, name: str, value: Any) -> None:
+        if name == "regions":
+            regions = parse_regions(value)
+            self.world.regions = {region.name: region for region in regions}
+        elif not isinstance(value, dict):
+            raise UsageError(f"{name} must be a JSON object")
+        elif name == "providers":
+            for namespace, state in parse_providers(value).items():
+                self.world.set_registration(namespace, state)
+        else:
+            for region, limits in parse_quotas(value).items():
+                self.world.quotas.setdefault(region, {}).update(limits)
+
+
+def make_router(
+    world: World,
+    operations: Operations,
+    lifecycle: Lifecycle,
+    placement: Placement,
+    streams: Streams,
+    tasks: TaskOwner,
+) -> Router[Handler]:
+    """All operations of ARM."""
+    groups = aci.ContainerGroups(world, operations, lifecycle, placement, streams)
+    clusters, networks = aks.ManagedClusters(world), network.Networks(world)
+    resources = arm_resources.Resources(world, operations, tasks, (groups, clusters, networks), TYPES)
+    return Router([*resources.routes(), *groups.routes(), *clusters.routes(), *networks.routes()])
+
+
+def routes_table() -> str:
+    """What of Azure is emulated, as Markdown tables for the documentation."""
+    clock = Clock()
+    world, tasks = World(AzureConfig(), clock), TaskOwner()
+    operations = Operations(world)
+    lifecycle = Lifecycle(world, operations, tasks, {}, Path())
+    router = make_router(world, operations, lifecycle, Placement(world, lifecycle), Streams(clock), tasks)
+    return _tables(router)
+
+
+def _tables(router: Router[Handler]) -> str:
+    others = (
+        *(("Entra ID", *route) for route in ENTRA_ROUTES),
+        ("IMDS", "GET", IMDS_PATH, "Tokens for managed identities"),
+        ("ACI", "GET", STREAM_PATH, "WebSocket of exec and attach: password first, then bytes both ways"),
+    )
+    rows = "".join(
+        f"| {service} | {method} | `{path}` | {what} |\n" for service, method, path, what in others
+    )
+    return (
+        f"### Azure Resource Manager\n\n{router.table()}\n"
+        f"### Identity and streams\n\n| Service | Method | Path | What |\n|---|---|---|---|\n{rows}"
+    )

@@ -1,0 +1,183 @@
+"""Pods as container groups of Azure Container Instances: the runtime's contract, kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from vnodectl.clouds.azure import AzureNotFound, AzureSession
+from vnodectl.clouds.azure.session import CONTAINER_INSTANCE_API
+from vnodectl.errors import UsageError, VnodectlError
+from vnodectl.providers.aci import exec as aci_exec
+from vnodectl.providers.aci import logs as aci_logs
+from vnodectl.providers.aci.failures import of_create, of_request
+from vnodectl.providers.aci.groups import Groups
+from vnodectl.providers.aci.names import group_name, pod_of
+from vnodectl.providers.aci.observe import Observer
+from vnodectl.providers.aci.settings import AciSettings, NodeIdentity, ReadBudget
+from vnodectl.providers.aci.timing import LoopTimer, Timer
+from vnodectl.providers.aci.translate import translate
+from vnodectl.runtime.provider import (
+    LogOptions,
+    NodeInfo,
+    NotFound,
+    PodKey,
+    Rejected,
+    ResolvedPod,
+    Sighting,
+    Streams,
+)
+
+
+class AciProvider:
+    """One virtual node's groups in one resource group. Groups of others in it are never touched."""
+
+    name = "azure"
+
+    def __init__(
+        self,
+        groups: Groups,
+        settings: AciSettings,
+        identity: NodeIdentity,
+        capacity: Mapping[str, str],
+        *,
+        budget: ReadBudget,
+        timer: Timer,
+    ) -> None:
+        self._groups = groups
+        self._settings = settings
+        self._identity = identity
+        self._capacity = dict(capacity)
+        self._timer = timer
+        self._observer = Observer(groups, identity.owner, budget, timer)
+
+    async def node(self) -> NodeInfo:
+        return NodeInfo(
+            operating_system=self._identity.os_type.lower(),
+            architecture="amd64",
+            capacity=self._capacity,
+            os_image="Azure Container Instances",
+            container_runtime_version=f"aci://{CONTAINER_INSTANCE_API}",
+        )
+
+    async def create(self, pod: ResolvedPod) -> None:
+        """A PUT on an existing group would restart its containers, so it is looked for first."""
+        if self._observer.find(pod.key) is not None:
+            return
+        body = translate(pod, self._settings, self._identity)
+        name = group_name(pod.key)
+        try:
+            if await self._exists(pod.key, name):
+                return
+            accepted = await self._groups.put(name, body)
+        except VnodectlError as error:
+            raise of_create(error) from error
+        self._observer.accepted(pod.key, name, accepted.operation)
+
+    async def delete(self, key: PodKey, *, grace: float) -> None:  # noqa: ARG002 — see below
+        """`grace` is not used: a deleted group's containers get TERM and as long as ACI gives them."""
+        known = self._observer.find(key)
+        name = known.name if known else group_name(key)
+        try:
+            if known is None and not await self._exists(key, name):
+                self._observer.gone(key)
+                return
+            accepted = await self._groups.delete(name)
+        except Rejected:
+            self._observer.gone(key)  # a foreign group has that name: ours does not exist
+            return
+        except AzureNotFound:
+            self._observer.gone(key)
+            return
+        except VnodectlError as error:
+            raise of_request(error) from error
+        if accepted.status == 204:
+            self._observer.gone(key)
+        else:
+            self._observer.deleting(key)
+
+    async def _exists(self, key: PodKey, name: str) -> bool:
+        """Whether the pod's group is there already; then it is observed. Rejected for a foreign one."""
+        try:
+            group = await self._groups.get(name)
+        except AzureNotFound as error:
+            if error.code == "ResourceGroupNotFound":
+                raise
+            return False
+        if pod_of(group, self._identity.owner) != key:
+            raise Rejected("NameTaken", f"container group {name} exists and belongs to something else")
+        self._observer.accepted(key, name)
+        return True
+
+    def observe(self) -> AsyncIterator[Sighting]:
+        return self._observer.sightings()
+
+    async def logs(self, key: PodKey, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        name = self._name(key)
+
+        def ended() -> bool:
+            self._observer.look_soon(key)
+            tracked = self._observer.find(key)
+            return tracked is None or tracked.finished or tracked.deleting_at is not None
+
+        async for chunk in aci_logs.read(
+            self._groups,
+            name,
+            container,
+            options,
+            timer=self._timer,
+            wall=lambda: datetime.now(UTC),
+            ended=ended,
+        ):
+            yield chunk
+
+    async def exec(self, key: PodKey, container: str, command: Sequence[str], streams: Streams) -> int:
+        return await aci_exec.run(
+            self._groups, self._name(key), container, command, streams, windows=self._identity.windows
+        )
+
+    async def attach(self, key: PodKey, container: str, streams: Streams) -> None:
+        await aci_exec.attach(self._groups, self._name(key), container, streams)
+
+    async def aclose(self) -> None:
+        """The session stays open: it belongs to whoever made it."""
+        await self._observer.aclose()
+
+    def _name(self, key: PodKey) -> str:
+        known = self._observer.find(key)
+        if known is None or known.vanished:
+            raise NotFound(f"pod {key} has no container group")
+        return known.name
+
+
+def create_provider(
+    session: AzureSession,
+    settings: AciSettings,
+    *,
+    node_name: str,
+    connector: str,
+    os_type: str,
+    capacity: Mapping[str, str],
+    budget: ReadBudget | None = None,
+    timer: Timer | None = None,
+) -> AciProvider:
+    """The provider of one virtual node; `session` must be open and stays the caller's.
+
+    `connector` is the release's name, `os_type` Linux or Windows, `capacity` Kubernetes quantities by
+    resource name. Raises `UsageError` for a Windows node in a subnet, which ACI does not have.
+    """
+    if os_type not in {"Linux", "Windows"}:
+        raise UsageError(f"OS type must be Linux or Windows, not {os_type!r}")
+    if os_type == "Windows" and settings.subnet_id:
+        raise UsageError(
+            "Azure Container Instances runs Windows groups outside virtual networks only",
+            hint="unset VNODECTL_ACI_SUBNET_ID for the Windows connector",
+        )
+    return AciProvider(
+        Groups(session, settings.resource_group),
+        settings,
+        NodeIdentity(node_name, connector, os_type),
+        capacity,
+        budget=budget or ReadBudget(),
+        timer=timer or LoopTimer(),
+    )

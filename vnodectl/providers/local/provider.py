@@ -1,0 +1,264 @@
+"""A node whose pods run on this machine, in whatever engine there is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import platform
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from vnodectl.engines.api import (
+    Engine,
+    EngineError,
+    GroupGone,
+    GroupStatus,
+    LogQuery,
+    NoSuchGroup,
+    NotSupported,
+)
+from vnodectl.engines.clock import Clock, SystemClock
+from vnodectl.engines.hub import Hub, Subscription
+from vnodectl.engines.select import open_engine
+from vnodectl.engines.tasks import background
+from vnodectl.providers.local.names import group_name, pod_of
+from vnodectl.providers.local.status import pod_status
+from vnodectl.providers.local.streams import StreamsSession, carry
+from vnodectl.providers.local.translate import Options, translate
+from vnodectl.providers.local.volumes import contents
+from vnodectl.runtime.provider import (
+    JSON,
+    Files,
+    Gone,
+    Health,
+    Listed,
+    LogOptions,
+    NodeInfo,
+    NotFound,
+    PodKey,
+    PortConnection,
+    ResolvedPod,
+    Retryable,
+    Seen,
+    Sighting,
+    Streams,
+    Unsupported,
+)
+
+RELIST = 30.0  # seconds
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class LocalProvider:
+    """The runtime's Provider over an engine that is started, and that it closes."""
+
+    name = "local"
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        node: str,
+        capacity: Mapping[str, str],
+        operating_system: str = "linux",
+        options: Options | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._engine = engine
+        self._node = node
+        self._capacity = dict(capacity)
+        self._operating_system = operating_system
+        self._options = options or Options()
+        self._clock = clock or SystemClock()
+        self._well: bool | None = None
+        self._sightings: Hub[Sighting] = Hub()
+        self._fragments: dict[str, tuple[GroupStatus, JSON]] = {}
+
+    async def node(self) -> NodeInfo:
+        machine = platform.machine()
+        return NodeInfo(
+            operating_system=self._operating_system,
+            architecture=ARCHITECTURES.get(machine, machine),
+            capacity=self._capacity,
+            os_image=_os_image(),
+            kernel_version=platform.release(),
+            container_runtime_version=f"{self._engine.name}://",
+        )
+
+    async def create(self, pod: ResolvedPod) -> None:
+        spec = translate(pod, self._node, self._options)
+        with _translated():
+            await self._engine.create(spec)
+
+    async def delete(self, key: PodKey, *, grace: float) -> None:
+        name = group_name(key)
+        with _translated():
+            try:
+                await self._engine.get(name)
+            except NoSuchGroup:
+                self._sightings.publish(Gone(key))
+                return
+            await self._engine.delete(name, grace=grace)
+
+    async def observe(self) -> AsyncGenerator[Sighting, None]:
+        """Changes at once, and everything again every 30 s."""
+        sightings = self._sightings.subscribe()
+        # Watched before it is listed, so that nothing falls between the two.
+        watch = self._engine.watch()
+        async with (
+            contextlib.aclosing(sightings),
+            background(self._observe(watch, sightings), name="local-observe"),
+        ):
+            async for sighting in sightings:
+                yield sighting
+
+    async def logs(self, key: PodKey, container: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
+        query = _log_query(options, self._clock.now())
+        left = options.limit_bytes
+        with _translated():
+            async with contextlib.aclosing(self._engine.logs(group_name(key), container, query)) as chunks:
+                async for chunk in chunks:
+                    if left is not None:
+                        chunk, left = chunk[:left], left - len(chunk[:left])
+                    if chunk:
+                        yield chunk
+                    if left == 0:
+                        return
+
+    async def exec(self, key: PodKey, container: str, command: Sequence[str], streams: Streams) -> int:
+        with _translated():
+            return await self._engine.exec(group_name(key), container, command, StreamsSession(streams))
+
+    async def attach(self, key: PodKey, container: str, streams: Streams) -> None:
+        with _translated():
+            await self._engine.attach(group_name(key), container, StreamsSession(streams))
+
+    async def port_forward(self, key: PodKey, port: int, connection: PortConnection) -> None:
+        if not self._engine.real:
+            raise Unsupported("a simulated pod has no ports")
+        with _translated():
+            status = await self._engine.get(group_name(key))
+        if not status.ip:
+            raise Retryable("NoAddress", "the pod has no address yet")
+        try:
+            await carry(status.ip, port, connection)
+        except OSError as error:
+            raise Retryable("PortNotReached", f"port {port} of the pod: {error.strerror or error}") from error
+
+    async def refresh(self, pod: ResolvedPod, volumes: frozenset[str]) -> None:
+        name = group_name(pod.key)
+        with _translated():
+            for volume_name in sorted(volumes):
+                volume = pod.volumes.get(volume_name)
+                if isinstance(volume, Files):
+                    await self._engine.write_files(name, volume_name, contents(volume))
+
+    async def aclose(self) -> None:
+        self._sightings.close()
+        await self._engine.aclose()
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    async def _observe(
+        self, watch: AsyncIterator[GroupStatus | GroupGone], sightings: Subscription[Sighting]
+    ) -> None:
+        try:
+            await self._look()
+            async with background(self._look_again(), name="local-relist"):
+                await self._follow(watch)
+        finally:
+            # So that `observe` ends, with the error if there is one, instead of waiting for ever.
+            sightings.end()
+
+    async def _follow(self, watch: AsyncIterator[GroupStatus | GroupGone]) -> None:
+        async for change in watch:
+            if (key := pod_of(change.labels, self._node)) is None:
+                continue
+            if isinstance(change, GroupGone):
+                self._fragments.pop(change.name, None)
+                self._sightings.publish(Gone(key))
+            else:
+                self._sightings.publish(Seen(key, self._fragment(change)))
+
+    async def _look_again(self) -> None:
+        while True:
+            await self._clock.sleep(RELIST)
+            await self._look()
+
+    async def _look(self) -> None:
+        """List everything, or say why that is not possible."""
+        began = asyncio.get_running_loop().time()
+        try:
+            await self._engine.ping()
+            groups = await self._engine.groups()
+        except EngineError as error:
+            self._well = False
+            self._sightings.publish(Health(False, "EngineUnavailable", str(error)))
+            return
+        mine = [(key, group) for group in groups if (key := pod_of(group.labels, self._node)) is not None]
+        self._sightings.publish(Listed(frozenset(key for key, _ in mine), began))
+        for key, group in mine:
+            self._sightings.publish(Seen(key, self._fragment(group)))
+        if not self._well:
+            self._well = True
+            self._sightings.publish(Health(True, message=f"{self._engine.name} answers"))
+
+    def _fragment(self, group: GroupStatus) -> JSON:
+        """Built once per state: thousands of pods that do not change cost next to nothing."""
+        known = self._fragments.get(group.name)
+        if known is not None and (known[0] is group or known[0] == group):
+            return known[1]
+        fragment = pod_status(group)
+        self._fragments[group.name] = (group, fragment)
+        return fragment
+
+
+async def create_provider(
+    kind: str,
+    *,
+    scope: str,
+    state_dir: Path,
+    node: str,
+    capacity: Mapping[str, str],
+    network: str | None = None,
+    operating_system: str = "linux",
+    options: Options | None = None,
+) -> LocalProvider:
+    """A provider on a freshly started engine; see `vnodectl.engines.select.open_engine` for its arguments.
+
+    Raises EngineError if the engine cannot be started.
+    """
+    engine = open_engine(kind, scope=scope, state_dir=state_dir, network=network)
+    await engine.start()
+    return LocalProvider(
+        engine, node=node, capacity=capacity, operating_system=operating_system, options=options
+    )
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except NoSuchGroup as error:
+        raise NotFound(str(error)) from error
+    except NotSupported as error:
+        raise Unsupported(str(error)) from error
+    except EngineError as error:
+        raise Retryable("EngineError", str(error)) from error
+
+
+def _log_query(options: LogOptions, now: float) -> LogQuery:
+    since = None
+    if options.since_time is not None:
+        since = datetime.fromisoformat(options.since_time).timestamp()
+    elif options.since is not None:
+        since = now - options.since
+    return LogQuery(options.follow, options.previous, options.timestamps, options.tail, since)
+
+
+def _os_image() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return platform.system()

@@ -1,0 +1,232 @@
+"""A container's environment, resolved as a kubelet does.
+
+Order, lowest first: service links, envFrom in its order, env in its order. `$(VAR)` sees everything
+defined before it.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vnodectl.runtime import quantity
+from vnodectl.runtime.expansion import expand
+from vnodectl.runtime.facts import Facts, Notice, Unresolved, missing
+from vnodectl.runtime.provider import JSON, EnvVar
+
+_SUBSCRIPT = re.compile(r"^metadata\.(labels|annotations)\['(.+)'\]$")
+# Since Kubernetes 1.30 a variable's name may hold any printable ASCII character but '='.
+_NAME = re.compile(r"^[\x20-\x3c\x3e-\x7e]+$")
+_LATE = frozenset({"status.podIP", "status.podIPs"})
+
+
+def resolve(pod: JSON, container: JSON, facts: Facts) -> tuple[tuple[EnvVar, ...], list[Notice]]:
+    """The variables of one container, and events about optional things that are missing.
+
+    Raises Unresolved for a mandatory ConfigMap, Secret or key that is not there.
+    """
+    notices: list[Notice] = []
+    services = service_env(pod, facts)
+    found: dict[str, EnvVar] = {}
+    for source in container.get("envFrom") or ():
+        for variable in _from_source(source, facts, notices):
+            found[variable.name] = variable
+    for entry in container.get("env") or ():
+        resolved = _variable(pod, container, entry, facts, found, services, notices)
+        if resolved is not None:
+            found[resolved.name] = resolved
+    for name, value in services.items():
+        if name not in found:
+            found[name] = EnvVar(name, value)
+    return tuple(found.values()), notices
+
+
+def service_env(pod: JSON, facts: Facts) -> dict[str, str]:
+    """Docker-link style variables of the namespace's services, and of the API server always.
+
+    `KUBERNETES_SERVICE_HOST` names the address at which pods of this node reach the API server, which is
+    not the ClusterIP: nothing on a virtual node translates ClusterIPs.
+    """
+    variables: dict[str, str] = {}
+    if pod["spec"].get("enableServiceLinks", True) is not False:
+        for service in facts.services:
+            variables.update(_links(service))
+    if facts.node.api_host:
+        host, port = facts.node.api_host, facts.node.api_port
+        url = f"tcp://{f'[{host}]' if ':' in host else host}:{port}"
+        variables.update(
+            {
+                "KUBERNETES_SERVICE_HOST": host,
+                "KUBERNETES_SERVICE_PORT": port,
+                "KUBERNETES_SERVICE_PORT_HTTPS": port,
+                "KUBERNETES_PORT": url,
+                f"KUBERNETES_PORT_{port}_TCP": url,
+                f"KUBERNETES_PORT_{port}_TCP_PROTO": "tcp",
+                f"KUBERNETES_PORT_{port}_TCP_PORT": port,
+                f"KUBERNETES_PORT_{port}_TCP_ADDR": host,
+            }
+        )
+    return variables
+
+
+def _links(service: JSON) -> dict[str, str]:
+    spec = service.get("spec") or {}
+    ip = spec.get("clusterIP")
+    ports = spec.get("ports") or ()
+    if not ip or ip == "None" or not ports:
+        return {}
+    prefix = service["metadata"]["name"].upper().replace("-", "_")
+    links = {f"{prefix}_SERVICE_HOST": ip, f"{prefix}_SERVICE_PORT": str(ports[0]["port"])}
+    for index, port in enumerate(ports):
+        number, protocol = str(port["port"]), port.get("protocol") or "TCP"
+        url = f"{protocol.lower()}://{f'[{ip}]' if ':' in ip else ip}:{number}"
+        if port.get("name"):
+            links[f"{prefix}_SERVICE_PORT_{port['name'].upper().replace('-', '_')}"] = number
+        if index == 0:
+            links[f"{prefix}_PORT"] = url
+        stem = f"{prefix}_PORT_{number}_{protocol}"
+        links |= {
+            stem: url,
+            f"{stem}_PROTO": protocol.lower(),
+            f"{stem}_PORT": number,
+            f"{stem}_ADDR": ip,
+        }
+    return links
+
+
+def _from_source(source: JSON, facts: Facts, notices: list[Notice]) -> list[EnvVar]:
+    prefix = source.get("prefix") or ""
+    secret = "secretRef" in source
+    reference = source.get("secretRef") or source.get("configMapRef") or {}
+    data = _data(secret, reference.get("name", ""), facts)
+    optional = bool(reference.get("optional"))
+    if data is None:
+        notice = missing("Secret" if secret else "ConfigMap", reference.get("name", ""), optional=optional)
+        if not optional:
+            raise Unresolved(notice)
+        notices.append(notice)
+        return []
+    variables = []
+    for key in sorted(data):
+        if _NAME.match(prefix + key):
+            variables.append(EnvVar(prefix + key, data[key], secret=secret))
+        else:
+            kind = "Secret" if secret else "ConfigMap"
+            notices.append(
+                Notice(
+                    "Warning",
+                    "InvalidEnvironmentVariableNames",
+                    f"key {key!r} of {kind} {reference.get('name')!r} cannot name a variable; skipped",
+                )
+            )
+    return variables
+
+
+def _variable(
+    pod: JSON,
+    container: JSON,
+    entry: JSON,
+    facts: Facts,
+    found: Mapping[str, EnvVar],
+    services: Mapping[str, str],
+    notices: list[Notice],
+) -> EnvVar | None:
+    name = entry["name"]
+    source = entry.get("valueFrom")
+    if not source:
+        text = entry.get("value") or ""
+        if "$(" not in text and "$$" not in text:
+            return EnvVar(name, text)
+        known = {**services, **{key: variable.value for key, variable in found.items() if not variable.late}}
+        secret = any(variable.secret and f"$({key})" in text for key, variable in found.items())
+        return EnvVar(name, expand(text, known), secret=secret)
+    if "fieldRef" in source:
+        path = source["fieldRef"]["fieldPath"]
+        if path in _LATE:
+            known_ip = (pod.get("status") or {}).get("podIP")
+            if not known_ip:
+                return EnvVar(name, "", late=path)
+        return EnvVar(name, field_value(pod, path, facts))
+    if "resourceFieldRef" in source:
+        return EnvVar(name, resource_value(pod, container, source["resourceFieldRef"], facts))
+    secret = "secretKeyRef" in source
+    reference = source.get("secretKeyRef") or source.get("configMapKeyRef") or {}
+    kind = "Secret" if secret else "ConfigMap"
+    data = _data(secret, reference.get("name", ""), facts)
+    if data is None or reference["key"] not in data:
+        optional = bool(reference.get("optional"))
+        key = "" if data is None else reference["key"]
+        notice = missing(kind, reference.get("name", ""), optional=optional, key=key)
+        if not optional:
+            raise Unresolved(notice)
+        notices.append(notice)
+        return None
+    return EnvVar(name, data[reference["key"]], secret=secret)
+
+
+def _data(secret: bool, name: str, facts: Facts) -> dict[str, str] | None:
+    """The keys of a ConfigMap or Secret as text, or None where it does not exist."""
+    source = facts.secrets.get(name) if secret else facts.config_maps.get(name)
+    if source is None:
+        return None
+    data: dict[str, str] = dict(source.get("data") or {})
+    if secret:
+        return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
+    return data
+
+
+def field_value(pod: JSON, path: str, facts: Facts) -> str:
+    """A downward-API field as text. Raises Unresolved for one that does not exist (the API server
+    has refused such pods already, but for fields newer than this program)."""
+    metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
+    subscript = _SUBSCRIPT.match(path)
+    if subscript:
+        return str((metadata.get(subscript.group(1)) or {}).get(subscript.group(2), ""))
+    fields: dict[str, Callable[[], Any]] = {
+        "metadata.name": lambda: metadata["name"],
+        "metadata.namespace": lambda: metadata["namespace"],
+        "metadata.uid": lambda: metadata["uid"],
+        "metadata.labels": lambda: _pairs(metadata.get("labels")),
+        "metadata.annotations": lambda: _pairs(metadata.get("annotations")),
+        "spec.nodeName": lambda: facts.node.name,
+        "spec.serviceAccountName": lambda: spec.get("serviceAccountName") or "default",
+        "status.hostIP": lambda: facts.node.host_ips[0] if facts.node.host_ips else "",
+        "status.hostIPs": lambda: ",".join(facts.node.host_ips),
+        "status.podIP": lambda: status.get("podIP") or "",
+        "status.podIPs": lambda: ",".join(entry["ip"] for entry in status.get("podIPs") or ()),
+    }
+    simple = fields.get(path)
+    if simple is None:
+        raise Unresolved(Notice("Warning", "UnsupportedFieldRef", f"fieldPath {path!r} is not known"))
+    return str(simple())
+
+
+def resource_value(pod: JSON, container: JSON, reference: JSON, facts: Facts) -> str:
+    """A resourceFieldRef as text; a limit that is not set is the node's allocatable, as in a kubelet."""
+    wanted = reference.get("containerName")
+    if wanted:
+        spec = pod["spec"]
+        everything = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+        container = next((one for one in everything if one["name"] == wanted), container)
+    kind, _, name = reference["resource"].partition(".")
+    resources = container.get("resources") or {}
+    limit = (resources.get("limits") or {}).get(name)
+    amount = (resources.get("requests") or {}).get(name) if kind == "requests" else limit
+    if amount is None and kind == "requests":
+        amount = limit if limit is not None else "0"
+    if amount is None:
+        amount = facts.node.allocatable.get(name, "0")
+    divisor = quantity.parse(reference.get("divisor") or "1")
+    return str(quantity.divide(quantity.parse(amount), divisor or quantity.parse("1")))
+
+
+def _pairs(values: Mapping[str, str] | None) -> str:
+    """The text of all labels or annotations in a downward-API file."""
+
+    def quoted(value: str) -> str:
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return f'"{escaped}"'
+
+    return "\n".join(f"{key}={quoted(value)}" for key, value in sorted((values or {}).items()))

@@ -1,0 +1,104 @@
+"""Events on pods and the node. Repeats become a count on the first one; a flood is cut, never queued up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+from vnodectl.errors import VnodectlError
+from vnodectl.kube.client import JSON, KubeClient
+from vnodectl.kube.resources import EVENTS
+from vnodectl.runtime.clock import Clock, rfc3339
+
+log = logging.getLogger(__name__)
+
+_QUEUE = 1000
+_REMEMBERED = 2000
+_MESSAGE_LIMIT = 1024  # of the API, in bytes
+
+
+@dataclass(slots=True)
+class _Sent:
+    name: str
+    namespace: str
+    count: int
+
+
+class EventRecorder:
+    """Sends in the background; an event is help for people, and never a reason to fail or to wait."""
+
+    def __init__(self, client: KubeClient, component: str, host: str, clock: Clock) -> None:
+        self._client = client
+        self._source = {"component": component, "host": host}
+        self._clock = clock
+        self._pending: deque[tuple[JSON, str, str, str]] = deque(maxlen=_QUEUE)
+        self._wake = asyncio.Event()
+        self._sent: OrderedDict[tuple[str, str, str], _Sent] = OrderedDict()
+
+    def record(self, about: JSON, kind: str, reason: str, message: str) -> None:
+        """`about` is the object as plain JSON; `kind` is Normal or Warning."""
+        self._pending.append((about, kind, reason, message))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._pending:
+                about, kind, reason, message = self._pending.popleft()
+                try:
+                    await self._send(about, kind, reason, _cut(message))
+                except VnodectlError as error:
+                    log.warning("event %s not recorded: %s", reason, error)
+
+    async def _send(self, about: JSON, kind: str, reason: str, message: str) -> None:
+        meta = about["metadata"]
+        now = rfc3339(self._clock())
+        fingerprint = (meta.get("uid") or meta["name"], reason, message)
+        before = self._sent.get(fingerprint)
+        if before is not None:
+            before.count += 1
+            self._sent.move_to_end(fingerprint)
+            await self._client.patch(
+                EVENTS.path(before.namespace, before.name), {"count": before.count, "lastTimestamp": now}
+            )
+            return
+        namespace = meta.get("namespace") or "default"
+        name = f"{meta['name'][:230]}.{uuid.uuid4().hex[:16]}"
+        await self._client.create(
+            EVENTS.path(namespace),
+            {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {"name": name, "namespace": namespace},
+                "involvedObject": {
+                    "apiVersion": about.get("apiVersion") or "v1",
+                    "kind": about.get("kind") or "Pod",
+                    "name": meta["name"],
+                    "namespace": meta.get("namespace"),
+                    "uid": meta.get("uid"),
+                    "resourceVersion": meta.get("resourceVersion"),
+                },
+                "type": kind,
+                "reason": reason,
+                "message": message,
+                "source": self._source,
+                "firstTimestamp": now,
+                "lastTimestamp": now,
+                "count": 1,
+            },
+        )
+        self._sent[fingerprint] = _Sent(name, namespace, 1)
+        if len(self._sent) > _REMEMBERED:
+            self._sent.popitem(last=False)
+
+
+def _cut(message: str) -> str:
+    encoded = message.encode()
+    if len(encoded) <= _MESSAGE_LIMIT:
+        return message
+    return encoded[: _MESSAGE_LIMIT - 4].decode(errors="ignore") + " …"

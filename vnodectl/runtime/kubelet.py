@@ -1,0 +1,163 @@
+"""One virtual node: its object, its lease, its pods and its HTTP API, run as one owned set of tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from vnodectl.kube.client import KubeClient
+from vnodectl.kube.listwatch import ListWatch
+from vnodectl.kube.resources import NODES, PODS
+from vnodectl.runtime import clock as clocks
+from vnodectl.runtime.client_ca import ClusterClientCa
+from vnodectl.runtime.clock import Clock
+from vnodectl.runtime.events import EventRecorder
+from vnodectl.runtime.facts import NodeFacts
+from vnodectl.runtime.http.health import HealthChecks, HealthServer
+from vnodectl.runtime.http.identity import KubeReviewer
+from vnodectl.runtime.http.server import KubeletServer, KubeletServerConfig
+from vnodectl.runtime.http.serving import SelfSigned
+from vnodectl.runtime.lookups import Lookups
+from vnodectl.runtime.node import NodeConfig, NodeController
+from vnodectl.runtime.pods import WORKERS, PodController
+from vnodectl.runtime.provider import Health, Provider
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletConfig:
+    """`addresses` are the node's IPs, the first is where the API server reaches it; the API is served on
+    it alone where `bind` is empty, else on `bind`. Ports may be 0; `health_port` None serves no probes.
+
+    `taint` is false for a node that takes any pod. `api_server` is the URL at which this node's pods
+    reach the API server, by default the one used here.
+    """
+
+    node_name: str
+    addresses: tuple[str, ...]
+    bind: str = ""
+    kubelet_port: int = 10250
+    health_port: int | None = None
+    taint: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
+    api_server: str = ""
+
+
+class Kubelet:
+    """`run` until cancelled. Workloads keep running afterwards."""
+
+    def __init__(
+        self, client: KubeClient, provider: Provider, config: KubeletConfig, *, clock: Clock = clocks.system
+    ) -> None:
+        self._client = client
+        self._provider = provider
+        self._config = config
+        self._clock = clock
+        self._node: NodeController | None = None
+        self._checks = HealthChecks(ready={"node": self._unready})
+
+    async def run(self) -> None:
+        """Everything, until cancelled. Raises what makes a start impossible: credentials, rights, ports."""
+        config, client, provider = self._config, self._client, self._provider
+        version = await client.get("/version")
+        info = await provider.node()
+        events = EventRecorder(client, "vnodectl", config.node_name, self._clock)
+        lookups = Lookups(client, self._facts)
+        pods = PodController(
+            client,
+            provider,
+            lookups,
+            events,
+            node=self._facts,
+            clock=self._clock,
+            on_health=self._set_health,
+        )
+        client_ca = ClusterClientCa(client)
+        await client_ca.read()
+        try:
+            async with self._served(pods, client_ca) as port:
+                node = NodeController(
+                    client, self._node_config(port), info, self._clock, str(version["gitVersion"])
+                )
+                self._node = node
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(client_ca.run(), name="client CA")
+                    group.create_task(node.run(), name="node")
+                    group.create_task(node.renew(), name="lease")
+                    group.create_task(events.run(), name="events")
+                    group.create_task(self._watch_node(node).run(), name="watch node")
+                    group.create_task(self._watch_pods(pods).run(), name="watch pods")
+                    group.create_task(pods.observe(), name="observe")
+                    for number in range(WORKERS):
+                        group.create_task(pods.work(), name=f"worker {number}")
+        finally:
+            pods.queue.close()
+            await lookups.aclose()
+
+    @asynccontextmanager
+    async def _served(self, pods: PodController, client_ca: ClusterClientCa) -> AsyncIterator[int]:
+        """The kubelet's port and that of the probes, open; gives the kubelet's."""
+        config = self._config
+        kubelet = KubeletServer(
+            KubeletServerConfig(
+                node=config.node_name,
+                certificate=SelfSigned(config.node_name, config.addresses),
+                client_ca=client_ca,
+                address=config.bind or config.addresses[0],
+                port=config.kubelet_port,
+            ),
+            pods,
+            self._provider,
+            KubeReviewer(self._client),
+            health=self._checks,
+        )
+        probes = None
+        if config.health_port is not None:
+            address = config.bind or config.addresses[0]
+            probes = HealthServer(address, config.health_port, self._checks)
+        await kubelet.start()
+        try:
+            if probes is not None:
+                await probes.start()
+            yield kubelet.port
+        finally:
+            await kubelet.stop()
+            if probes is not None:
+                await probes.stop()
+
+    def _node_config(self, port: int) -> NodeConfig:
+        config = self._config
+        server = urlsplit(config.api_server or self._client.server)
+        return NodeConfig(
+            name=config.node_name,
+            addresses=config.addresses,
+            kubelet_port=port,
+            taint=self._provider.name if config.taint else "",
+            labels=config.labels,
+            api_host=server.hostname or "",
+            api_port=str(server.port or 443),
+        )
+
+    def _watch_node(self, node: NodeController) -> ListWatch:
+        params = {"fieldSelector": f"metadata.name={self._config.node_name}"}
+        return ListWatch(self._client, NODES.path(), node, params=params)
+
+    def _watch_pods(self, pods: PodController) -> ListWatch:
+        params = {"fieldSelector": f"spec.nodeName={self._config.node_name}"}
+        return ListWatch(self._client, PODS.path(), pods, params=params)
+
+    def _facts(self) -> NodeFacts:
+        if self._node is None:
+            return NodeFacts(self._config.node_name, self._config.addresses, {})
+        return self._node.facts()
+
+    def _set_health(self, health: Health) -> None:
+        if self._node is not None:
+            self._node.set_health(health)
+
+    def _unready(self) -> str:
+        if self._node is None or not self._node.registered.is_set():
+            return "the node is not registered yet"
+        return "" if self._node.alive else "the node's lease was not renewed in time"

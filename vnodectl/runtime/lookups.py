@@ -1,0 +1,138 @@
+"""Reads what pods refer to, when they need it: no informers, no reading of what nobody named.
+
+Reads of the same object within a second share one request, so a thousand pods that mount the same
+ConfigMap cost one GET a second and still see a change at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from vnodectl.kube.client import JSON, KubeClient
+from vnodectl.kube.errors import NotFound
+from vnodectl.kube.resources import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, SERVICES, Resource
+from vnodectl.runtime.facts import Facts, Needs, NodeFacts, TokenRequest, needs
+from vnodectl.runtime.provider import PodKey
+
+T = TypeVar("T")
+
+_SHARED_SECONDS = 1.0
+_SWEEP_SIZE = 4096
+
+
+@dataclass(slots=True)
+class _Entry(Generic[T]):
+    read_at: float
+    answer: asyncio.Task[T]
+
+
+class _Shared(Generic[T]):
+    """Answers of reads, shared by everyone who asks within a second of the read's start."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry[T]] = {}
+
+    async def get(self, name: str, read: Callable[[], Awaitable[T]]) -> T:
+        now = asyncio.get_running_loop().time()
+        entry = self._entries.get(name)
+        if entry is None or now - entry.read_at > _SHARED_SECONDS:
+            if len(self._entries) >= _SWEEP_SIZE:
+                self._sweep(now)
+
+            async def call() -> T:
+                return await read()
+
+            entry = _Entry(now, asyncio.create_task(call(), name=f"lookup {name}"))
+            self._entries[name] = entry
+        # Shielded: the caller that gives up must not take the answer from the others.
+        return await asyncio.shield(entry.answer)
+
+    def _sweep(self, now: float) -> None:
+        self._entries = {
+            name: entry for name, entry in self._entries.items() if now - entry.read_at <= _SHARED_SECONDS
+        }
+
+    async def aclose(self) -> None:
+        tasks = [entry.answer for entry in self._entries.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._entries.clear()
+
+
+class Lookups:
+    """Collects the `Facts` of a pod from the API server. Raises ApiError or ClusterUnreachable."""
+
+    def __init__(self, client: KubeClient, node: Callable[[], NodeFacts]) -> None:
+        self._client = client
+        self._node = node
+        self._objects: _Shared[JSON | None] = _Shared()
+        self._lists: _Shared[list[JSON]] = _Shared()
+
+    async def facts(self, key: PodKey, pod: JSON) -> Facts:
+        """Everything `pod` refers to; absent objects are None."""
+        try:
+            return await self._facts(key, pod, needs(pod))
+        except ExceptionGroup as group:
+            # Several reads may fail together; for the pod the first is as good a cause as all of them.
+            raise group.exceptions[0] from None
+
+    async def _facts(self, key: PodKey, pod: JSON, wanted: Needs) -> Facts:
+        async with asyncio.TaskGroup() as group:
+
+            def start(resource: Resource, name: str) -> asyncio.Task[JSON | None]:
+                return group.create_task(self._object(resource, key.namespace, name))
+
+            config_maps = {name: start(CONFIG_MAPS, name) for name in wanted.config_maps}
+            secrets = {name: start(SECRETS, name) for name in wanted.secrets}
+            tokens = {request: group.create_task(self.token(key, pod, request)) for request in wanted.tokens}
+            services = group.create_task(self._services(key.namespace)) if wanted.services else None
+        return Facts(
+            node=self._node(),
+            config_maps={name: task.result() for name, task in config_maps.items()},
+            secrets={name: task.result() for name, task in secrets.items()},
+            tokens={request: task.result() for request, task in tokens.items()},
+            services=tuple(services.result()) if services else (),
+        )
+
+    async def token(self, key: PodKey, pod: JSON, request: TokenRequest) -> str:
+        """A service-account token bound to the pod: it dies with it."""
+        spec: JSON = {
+            "expirationSeconds": request.expiration,
+            "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": key.name, "uid": key.uid},
+        }
+        if request.audience:
+            spec["audiences"] = [request.audience]
+        account = pod["spec"].get("serviceAccountName") or "default"
+        answer = await self._client.create(
+            SERVICE_ACCOUNTS.path(key.namespace, account, "token"),
+            {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec},
+        )
+        return str(answer["status"]["token"])
+
+    async def aclose(self) -> None:
+        await self._objects.aclose()
+        await self._lists.aclose()
+
+    async def _object(self, resource: Resource, namespace: str, name: str) -> JSON | None:
+        path = resource.path(namespace, name)
+
+        async def read() -> JSON | None:
+            try:
+                return await self._client.get(path)
+            except NotFound:
+                return None
+
+        return await self._objects.get(path, read)
+
+    async def _services(self, namespace: str) -> list[JSON]:
+        path = SERVICES.path(namespace)
+
+        async def read() -> list[JSON]:
+            items, _ = await self._client.list(path)
+            return items
+
+        return await self._lists.get(path, read)

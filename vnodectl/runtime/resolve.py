@@ -1,0 +1,22 @@
+"""A pod and the facts it needs → a `ResolvedPod`. Pure."""
+
+from __future__ import annotations
+
+from vnodectl.runtime import env, registry, volumes
+from vnodectl.runtime.facts import Facts, Notice, containers
+from vnodectl.runtime.provider import JSON, PodKey, ResolvedPod
+
+
+def resolve(key: PodKey, pod: JSON, facts: Facts) -> tuple[ResolvedPod, list[Notice]]:
+    """The resolved pod and events about what was optional and missing. Raises Unresolved."""
+    notices: list[Notice] = []
+    variables = {}
+    for container in containers(pod):
+        variables[container["name"]], found = env.resolve(pod, container, facts)
+        notices += found
+    contents, found = volumes.resolve(pod, facts)
+    notices += found
+    credentials, found = registry.credentials(pod, facts)
+    notices += found
+    unique = list(dict.fromkeys(notices))
+    return ResolvedPod(key, pod, variables, contents, credentials), unique

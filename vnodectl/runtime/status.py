@@ -1,0 +1,231 @@
+"""What a pod's status should say, from what the provider saw. Pure; JSON in, JSON out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from vnodectl.runtime.provider import JSON
+
+_FRAGMENT_KEYS = (
+    "phase",
+    "reason",
+    "message",
+    "podIP",
+    "podIPs",
+    "hostIP",
+    "startTime",
+    "containerStatuses",
+    "initContainerStatuses",
+)
+_OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a pod is not there (yet). `waiting` is the reason its containers show."""
+
+    waiting: str
+    reason: str
+    message: str
+    fatal: bool = False
+
+
+def compute(
+    pod: JSON, seen: JSON | None, *, now: str, host_ips: Sequence[str], trouble: Trouble | None = None
+) -> JSON:
+    """The whole status of `pod`: from the provider's fragment where there is one, else from its trouble.
+
+    `now` is RFC 3339 (seconds). Transition times of `pod["status"]` are kept where nothing changed, and
+    so are conditions that are not ours.
+    """
+    old: JSON = pod.get("status") or {}
+    status: JSON = {key: seen[key] for key in _FRAGMENT_KEYS if seen and key in seen}
+    status["startTime"] = old.get("startTime") or status.get("startTime") or now
+    if host_ips:
+        status.setdefault("hostIP", host_ips[0])
+        status["hostIPs"] = [{"ip": ip} for ip in host_ips]
+    if status.get("podIP"):
+        status.setdefault("podIPs", [{"ip": status["podIP"]}])
+    spec = pod["spec"]
+    if seen is None or "containerStatuses" not in seen:
+        initializing = bool(spec.get("initContainers"))
+        waiting = trouble.waiting if trouble else ("PodInitializing" if initializing else "ContainerCreating")
+        message = trouble.message if trouble else ""
+        status["containerStatuses"] = [
+            _unstarted(container, old.get("containerStatuses"), waiting, message)
+            for container in spec["containers"]
+        ]
+        if initializing:
+            status["initContainerStatuses"] = [
+                _unstarted(container, old.get("initContainerStatuses"), waiting, message)
+                for container in spec["initContainers"]
+            ]
+    if trouble is not None:
+        status["reason"], status["message"] = trouble.reason, trouble.message
+    if trouble is not None and trouble.fatal:
+        status["phase"] = "Failed"
+    else:
+        status.setdefault("phase", phase(spec, status))
+    if old.get("phase") in ("Succeeded", "Failed"):
+        # Kubernetes never lets a pod leave a terminal phase.
+        status["phase"] = old["phase"]
+    status["conditions"] = _conditions(pod, status, (seen or {}).get("conditions") or (), now)
+    return status
+
+
+def phase(spec: JSON, status: JSON) -> str:
+    """The phase that the containers' states amount to, as a kubelet derives it."""
+    policy = spec.get("restartPolicy") or "Always"
+    sidecars = {
+        container["name"]
+        for container in spec.get("initContainers") or ()
+        if container.get("restartPolicy") == "Always"
+    }
+    for init in status.get("initContainerStatuses") or ():
+        ended = (init.get("state") or {}).get("terminated")
+        if init["name"] in sidecars:
+            continue
+        if ended is None:
+            # A waiting init container that already failed once is retried, unless it must not be.
+            return "Pending"
+        if ended.get("exitCode") != 0:
+            return "Failed" if policy == "Never" else "Pending"
+    running = waiting = stopped = failed = 0
+    names = {container["name"] for container in spec["containers"]}
+    for container in status.get("containerStatuses") or ():
+        if container["name"] not in names:
+            continue
+        state = container.get("state") or {}
+        if "running" in state:
+            running += 1
+        elif "terminated" in state:
+            stopped += 1
+            failed += state["terminated"].get("exitCode") != 0
+        elif (container.get("lastState") or {}).get("terminated"):
+            stopped += 1
+            failed += container["lastState"]["terminated"].get("exitCode") != 0
+            # Between two attempts a container counts as stopped, but the pod still runs.
+            running += policy != "Never"
+        else:
+            waiting += 1
+    if waiting:
+        return "Pending"
+    if running:
+        return "Running"
+    if stopped and policy == "Always":
+        return "Running"
+    if stopped and not failed:
+        return "Succeeded"
+    if stopped:
+        return "Failed" if policy == "Never" else "Running"
+    return "Pending"
+
+
+def differs(pod: JSON, wanted: JSON) -> bool:
+    """Whether the API server's status has to be changed to say what `wanted` says."""
+    old: JSON = pod.get("status") or {}
+    if any(
+        old.get(key) != wanted.get(key)
+        for key in (*_FRAGMENT_KEYS, "hostIPs")
+        if key in wanted or key in _CLEARED
+    ):
+        return True
+    known = {condition["type"]: condition for condition in old.get("conditions") or ()}
+    return any(known.get(condition["type"]) != condition for condition in wanted["conditions"])
+
+
+_CLEARED = ("reason", "message")
+
+
+def patch(pod: JSON, wanted: JSON) -> JSON:
+    """A strategic merge patch of `pods/status`. The UID makes it fail on a pod of the same name."""
+    status: JSON = dict(wanted)
+    old: JSON = pod.get("status") or {}
+    for key in _CLEARED:
+        if key not in wanted and old.get(key):
+            status[key] = None
+    before = {condition["type"]: condition for condition in old.get("conditions") or ()}
+    # Entries of this list are merged by type, so what is no longer said must be taken away by name.
+    status["conditions"] = [
+        {**{key: None for key in before.get(condition["type"], ()) if key not in condition}, **condition}
+        for condition in wanted["conditions"]
+    ]
+    return {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}
+
+
+def _unstarted(container: JSON, before: Iterable[JSON] | None, reason: str, message: str) -> JSON:
+    last = next((one for one in before or () if one["name"] == container["name"]), {})
+    state: JSON = {"reason": reason}
+    if message:
+        state["message"] = message
+    return {
+        "name": container["name"],
+        "image": container.get("image") or "",
+        "imageID": "",
+        "ready": False,
+        "started": False,
+        "restartCount": last.get("restartCount") or 0,
+        "state": {"waiting": state},
+        "lastState": last.get("lastState") or {},
+    }
+
+
+def _conditions(pod: JSON, status: JSON, extra: Iterable[JSON], now: str) -> list[JSON]:
+    spec = pod["spec"]
+    ended = status["phase"] in ("Succeeded", "Failed")
+    init_done = all(
+        container.get("restartPolicy") == "Always" or _completed(status, container["name"])
+        for container in spec.get("initContainers") or ()
+    )
+    started = any("waiting" not in (one.get("state") or {}) for one in status["containerStatuses"])
+    unready = [one["name"] for one in status["containerStatuses"] if not one.get("ready")]
+    old = {one["type"]: one for one in (pod.get("status") or {}).get("conditions") or ()}
+    gates = [
+        gate["conditionType"]
+        for gate in spec.get("readinessGates") or ()
+        if (old.get(gate["conditionType"]) or {}).get("status") != "True"
+    ]
+    why = {"reason": "PodCompleted"} if status["phase"] == "Succeeded" else {}
+    if status["phase"] == "Failed":
+        why = {"reason": "PodFailed"}
+    elif unready and not why:
+        why = {"reason": "ContainersNotReady", "message": f"containers with unready status: {unready}"}
+    gated = why
+    if not why and gates:
+        gated = {"reason": "ReadinessGatesNotReady", "message": f"readiness gates not ready: {gates}"}
+    wanted: list[JSON] = [
+        {"type": "PodReadyToStartContainers", "status": _truth(started or bool(status.get("podIP")))},
+        {"type": "Initialized", "status": _truth((init_done and started) or status["phase"] == "Succeeded")},
+        {"type": "ContainersReady", "status": _truth(not unready and not ended), **why},
+        {
+            "type": "Ready",
+            "status": _truth(not unready and not ended and not gates),
+            **gated,
+        },
+    ]
+    if "PodScheduled" not in old:
+        wanted.insert(0, {"type": "PodScheduled", "status": "True"})
+    wanted += [dict(condition) for condition in extra if condition["type"] not in _OWN_CONDITIONS]
+    for condition in wanted:
+        before = old.get(condition["type"])
+        same = before is not None and before.get("status") == condition["status"]
+        condition["lastProbeTime"] = None
+        condition.setdefault("lastTransitionTime", now)
+        if before is not None and same:
+            condition["lastTransitionTime"] = before.get("lastTransitionTime") or now
+        if before is not None and "observedGeneration" in before:
+            condition["observedGeneration"] = before["observedGeneration"]
+    return wanted
+
+
+def _completed(status: JSON, name: str) -> bool:
+    for one in status.get("initContainerStatuses") or ():
+        if one["name"] == name:
+            ended = (one.get("state") or {}).get("terminated") or {}
+            return ended.get("exitCode") == 0
+    return False
+
+
+def _truth(value: bool) -> str:
+    return "True" if value else "False"

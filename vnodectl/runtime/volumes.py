@@ -1,0 +1,161 @@
+"""A pod's volumes, resolved as a kubelet does: files with contents and modes, empty directories, or
+whatever only the provider understands."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+
+from vnodectl.runtime import quantity
+from vnodectl.runtime.env import field_value, resource_value
+from vnodectl.runtime.facts import Facts, Notice, Unresolved, missing, token_request
+from vnodectl.runtime.provider import JSON, EmptyDir, External, File, Files, Volume
+
+_DEFAULT_MODE = 0o644
+
+
+def resolve(pod: JSON, facts: Facts) -> tuple[dict[str, Volume], list[Notice]]:
+    """Every volume of the pod by name, and events about optional things that are missing.
+
+    Raises Unresolved for a mandatory ConfigMap, Secret or key that is not there.
+    """
+    notices: list[Notice] = []
+    volumes = {
+        volume["name"]: _volume(pod, volume, facts, notices) for volume in pod["spec"].get("volumes") or ()
+    }
+    return volumes, notices
+
+
+def _volume(pod: JSON, volume: JSON, facts: Facts, notices: list[Notice]) -> Volume:
+    if "emptyDir" in volume:
+        source = volume["emptyDir"] or {}
+        limit = source.get("sizeLimit")
+        return EmptyDir(
+            medium=source.get("medium") or "", size_limit=int(quantity.parse(limit)) if limit else None
+        )
+    if "configMap" in volume:
+        source = volume["configMap"]
+        mode = int(source.get("defaultMode") or _DEFAULT_MODE)
+        return Files(_config_map(source, mode, facts, notices))
+    if "secret" in volume:
+        source = {**volume["secret"], "name": volume["secret"].get("secretName")}
+        mode = int(source.get("defaultMode") or _DEFAULT_MODE)
+        return Files(_secret(source, mode, facts, notices), secret=True)
+    if "downwardAPI" in volume:
+        source = volume["downwardAPI"]
+        mode = int(source.get("defaultMode") or _DEFAULT_MODE)
+        return Files(_downward(pod, source, mode, facts))
+    if "projected" in volume:
+        return _projected(pod, volume, facts, notices)
+    return External(volume, _external_secrets(volume, facts))
+
+
+def _projected(pod: JSON, volume: JSON, facts: Facts, notices: list[Notice]) -> Files:
+    projected = volume["projected"]
+    mode = int(projected.get("defaultMode") or _DEFAULT_MODE)
+    files: dict[str, File] = {}
+    secret = False
+    for source in projected.get("sources") or ():
+        if "configMap" in source:
+            found = _config_map(source["configMap"], mode, facts, notices)
+        elif "secret" in source:
+            found = _secret(source["secret"], mode, facts, notices)
+            secret = True
+        elif "downwardAPI" in source:
+            found = _downward(pod, source["downwardAPI"], mode, facts)
+        elif "serviceAccountToken" in source:
+            request = token_request(volume["name"], source["serviceAccountToken"])
+            found = (File(request.path, facts.tokens[request].encode(), _token_mode(pod, mode)),)
+            secret = True
+        else:
+            kind = next(iter(source), "nothing")
+            raise Unresolved(
+                Notice("Warning", "UnsupportedVolumeSource", f"projected source {kind!r} is not supported")
+            )
+        for file in found:  # a later source wins where two name the same path
+            files[file.path] = file
+    return Files(tuple(files.values()), secret=secret)
+
+
+def _token_mode(pod: JSON, mode: int) -> int:
+    """Kubelets write tokens 0600, or 0640 with fsGroup, unless containers run as several users, when
+    they stay at the volume's mode so that each can read them."""
+    context = pod["spec"].get("securityContext") or {}
+    if context.get("fsGroup") is not None:
+        return 0o640
+    return mode
+
+
+def _config_map(source: JSON, mode: int, facts: Facts, notices: list[Notice]) -> tuple[File, ...]:
+    name = source.get("name") or ""
+    found = facts.config_maps.get(name)
+    data: dict[str, bytes] | None = None
+    if found is not None:
+        data = {key: value.encode() for key, value in (found.get("data") or {}).items()}
+        data |= {key: base64.b64decode(value) for key, value in (found.get("binaryData") or {}).items()}
+    return _keys("ConfigMap", name, data, source, mode, notices)
+
+
+def _secret(source: JSON, mode: int, facts: Facts, notices: list[Notice]) -> tuple[File, ...]:
+    name = source.get("name") or ""
+    found = facts.secrets.get(name)
+    data = None if found is None else secret_data(found)
+    return _keys("Secret", name, data, source, mode, notices)
+
+
+def secret_data(secret: JSON) -> dict[str, bytes]:
+    return {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
+
+
+def _keys(
+    kind: str, name: str, data: Mapping[str, bytes] | None, source: JSON, mode: int, notices: list[Notice]
+) -> tuple[File, ...]:
+    optional = bool(source.get("optional"))
+    if data is None:
+        notice = missing(kind, name, optional=optional)
+        if not optional:
+            raise Unresolved(notice)
+        notices.append(notice)
+        return ()
+    items = source.get("items")
+    if not items:
+        return tuple(File(key, data[key], mode) for key in sorted(data))
+    files = []
+    for item in items:
+        key = item["key"]
+        if key not in data:
+            notice = missing(kind, name, optional=optional, key=key)
+            if not optional:
+                raise Unresolved(notice)
+            notices.append(notice)
+            continue
+        files.append(File(item["path"], data[key], int(item.get("mode") or mode)))
+    return tuple(files)
+
+
+def _downward(pod: JSON, source: JSON, mode: int, facts: Facts) -> tuple[File, ...]:
+    files = []
+    for item in source.get("items") or ():
+        if "fieldRef" in item:
+            text = field_value(pod, item["fieldRef"]["fieldPath"], facts)
+        else:
+            text = resource_value(pod, {}, item["resourceFieldRef"], facts)
+        files.append(File(item["path"], text.encode(), int(item.get("mode") or mode)))
+    return tuple(files)
+
+
+def _external_secrets(volume: JSON, facts: Facts) -> dict[str, dict[str, bytes]]:
+    names = (
+        (volume.get("azureFile") or {}).get("secretName"),
+        ((volume.get("flexVolume") or {}).get("secretRef") or {}).get("name"),
+        ((volume.get("csi") or {}).get("nodePublishSecretRef") or {}).get("name"),
+    )
+    secrets = {}
+    for name in names:
+        if not name:
+            continue
+        found = facts.secrets.get(name)
+        if found is None:
+            raise Unresolved(missing("Secret", name, optional=False))
+        secrets[name] = secret_data(found)
+    return secrets

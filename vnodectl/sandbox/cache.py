@@ -1,0 +1,73 @@
+"""Things that are made once and kept: one maker at a time, and either whole or not there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+_POLL = 0.2
+
+
+@asynccontextmanager
+async def file_lock(path: Path, *, on_wait: Callable[[], None] | None = None) -> AsyncIterator[None]:
+    """Hold an exclusive lock on `path` among all processes; the kernel frees it when its holder dies.
+
+    `on_wait` is called once if somebody else holds it now.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if on_wait is not None:
+                    on_wait()
+                    on_wait = None
+                await asyncio.sleep(_POLL)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@asynccontextmanager
+async def making(target: Path, *, on_wait: Callable[[], None] | None = None) -> AsyncIterator[Path | None]:
+    """Make the directory `target`: fill the directory that is given, or get None where it exists already.
+
+    It appears under its name in one step when the block ends well; after an error or Ctrl-C nothing is
+    left, and what a killed maker left is taken away by the next one.
+    """
+    if target.is_dir():
+        yield None
+        return
+    async with file_lock(target.parent / f".{target.name}.lock", on_wait=on_wait):
+        if target.is_dir():
+            yield None
+            return
+        for stale in target.parent.glob(f".{target.name}.tmp-*"):
+            remove_tree(stale)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
+        try:
+            unfinished.chmod(0o755)
+            yield unfinished
+            unfinished.rename(target)
+        finally:
+            remove_tree(unfinished)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory with everything in it, read-only parts (Go's module cache) included."""
+    if not path.exists():
+        return
+    for directory, _, _ in os.walk(path):
+        with contextlib.suppress(OSError):
+            Path(directory).chmod(0o700)
+    shutil.rmtree(path, ignore_errors=True)

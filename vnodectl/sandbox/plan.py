@@ -1,0 +1,71 @@
+"""What a sandbox is to consist of: decided by `up`, carried out by the supervisor."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vnodectl.sandbox.pki import write_private
+
+NODE = "sandbox"
+NO_CLOUD = "none"
+DEMO_REGION = "eastus"
+DEMO_CLUSTER_GROUP = "demo-aks"
+DEMO_CLUSTER = "demo"
+DEMO_ACI_GROUP = "demo-aci"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The emulated subscription's one service principal, another one in each sandbox."""
+
+    subscription: str
+    tenant: str
+    client: str
+    secret: str = field(repr=False)
+
+    @staticmethod
+    def fresh() -> Identity:
+        subscription, tenant, client = (str(uuid.uuid4()) for _ in range(3))
+        return Identity(subscription, tenant, client, secrets.token_urlsafe(30))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`run` marks every process. `control_plane` is the directory of its programs; None: the cluster of
+    the kubeconfig that lies in the sandbox's directory already. `engine` runs containers, with `bridge`
+    in a network of their own; "" where neither nodes nor a cloud are wanted. Images are references in
+    the engine's own storage, "" for none.
+    """
+
+    run: str
+    identity: Identity
+    control_plane: str | None
+    engine: str = ""
+    bridge: bool = False
+    nodes: int = 1
+    cloud: str = "azure"
+    connector_image: str = ""
+    smoke_image: str = ""
+
+    def save(self, path: Path) -> None:
+        write_private(path, json.dumps(dataclasses.asdict(self)).encode())
+
+    @staticmethod
+    def load(path: Path) -> Plan:
+        content = json.loads(path.read_text())
+        return Plan(**{**content, "identity": Identity(**content["identity"])})
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """sandbox, sandbox-2, …"""
+        return tuple(NODE if number == 1 else f"{NODE}-{number}" for number in range(1, self.nodes + 1))
+
+    def scopes(self, scope: str) -> tuple[str, ...]:
+        """The engine scopes of everything that runs containers, by the sandbox's own scope."""
+        clouds = () if self.cloud == NO_CLOUD else (f"{scope}-{self.cloud}",)
+        return (*(f"{scope}-{name}" for name in self.node_names), *clouds)

@@ -1,0 +1,178 @@
+"""The programs a sandbox needs: from PATH, downloaded and verified, or built; then kept by version."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from vnodectl.errors import Unreachable
+from vnodectl.sandbox import golang
+from vnodectl.sandbox.cache import file_lock, making, remove_tree
+from vnodectl.sandbox.download import CONTROL_PLANE_PROGRAMS, Release, Sources, fetch_all, machine
+from vnodectl.sandbox.programs import run
+from vnodectl.sandbox.report import Reporter, Step
+from vnodectl.sandbox.versions import HELM, KUBERNETES
+
+_MODULE = Path(__file__).with_name("controlplane")
+_MODULE_FILES = ("go.mod", "go.sum", "main.go")
+# What clients parse as the server's version; without it they see v0.0.0-master.
+_KUBERNETES_VERSION = "k8s.io/component-base/version."
+_HELM_MODULE = "helm.sh/helm/v4"
+# pyhelm3 needs SemVer; a plain `go install` leaves "v4.3".
+_HELM_VERSION = f"{_HELM_MODULE}/internal/version.version"
+_SEMVER = re.compile(r"^v(\d+)\.(\d+)\.(\d+)(?:[-+][0-9A-Za-z.+-]+)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Where the programs are. `control_plane` is a directory with etcd, kube-apiserver and the others.
+
+    `helm` and `kubectl` are full paths; `helm_on_path` and `kubectl_on_path` say whether a plain
+    `helm` or `kubectl` means just these.
+    """
+
+    control_plane: Path
+    helm: Path
+    kubectl: Path
+    helm_on_path: bool
+    kubectl_on_path: bool
+
+
+def suitable_helm(version: str) -> bool:
+    """Whether what `helm version` says is SemVer and Helm 3.8 (OCI charts) or newer, up to 4."""
+    found = _SEMVER.match(version.strip())
+    return found is not None and (3, 8) <= (int(found[1]), int(found[2])) < (5, 0)
+
+
+async def prepare(home: Path, reporter: Reporter, *, sources: Sources | None = None) -> Tools:
+    """Everything a sandbox runs, made where it is missing. `home` keeps it for all sandboxes of this user.
+
+    Raises ToolMissing where neither a download nor a build is possible, ProgramFailed with the
+    compiler's last lines where a build fails.
+    """
+    sources = sources or Sources()
+    tools = home / "tools"
+    tools.mkdir(parents=True, exist_ok=True)
+    arch = machine()
+    control_plane = tools / f"controlplane-{KUBERNETES}-{_module_digest()}"
+    await _provide(
+        f"Kubernetes {KUBERNETES} (control plane)",
+        control_plane,
+        sources.control_plane(arch),
+        partial(_build_control_plane, tools),
+        reporter,
+    )
+    helm = await _helm_on_path()
+    helm_on_path = helm is not None
+    if helm is None:
+        folder = tools / f"helm-{HELM}"
+        await _provide(
+            f"Helm {HELM}", folder, sources.helm_release(arch), partial(_build_helm, tools), reporter
+        )
+        helm = folder / "helm"
+    await _drop_work(tools)
+    kubectl = shutil.which("kubectl")
+    return Tools(
+        control_plane=control_plane,
+        helm=helm,
+        kubectl=Path(kubectl) if kubectl else control_plane / "kubectl",
+        helm_on_path=helm_on_path,
+        kubectl_on_path=kubectl is not None,
+    )
+
+
+async def _helm_on_path() -> Path | None:
+    found = shutil.which("helm")
+    if found is None:
+        return None
+    answer = await run([found, "version", "--template", "{{.Version}}"], check=False)
+    return Path(found) if answer.code == 0 and suitable_helm(answer.output) else None
+
+
+async def _provide(
+    title: str,
+    target: Path,
+    releases: Sequence[Release],
+    build: Callable[[Path, Step], Awaitable[str]],
+    reporter: Reporter,
+) -> None:
+    """Make the directory `target` by download or, where that is not possible, by `build`."""
+    if target.is_dir():
+        return
+    with reporter.step(title) as step:
+        async with making(target, on_wait=lambda: step.note("waiting for another vnodectl")) as unfinished:
+            if unfinished is None:
+                return
+            step.note("downloading the official release")
+            try:
+                await fetch_all(releases, unfinished, progress=step.progress)
+            except Unreachable as error:
+                for partial_file in unfinished.iterdir():
+                    partial_file.unlink()
+                reporter.say(f"  {error.message}; building it instead")
+                origin = await build(unfinished, step)
+                reporter.say(f"  built with {origin}")
+
+
+async def _build_control_plane(tools: Path, target: Path, step: Step) -> str:
+    source = target / "source"  # the package's own directory may be read-only
+    source.mkdir()
+    for name in _MODULE_FILES:
+        shutil.copyfile(_MODULE / name, source / name)
+    major, minor = KUBERNETES.removeprefix("v").split(".")[:2]
+    variables = {"gitVersion": KUBERNETES, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    async with _go(tools, (source / "go.mod").read_text(), step) as go:
+        await golang.build(
+            go,
+            source,
+            ".",
+            target / "controlplane",
+            variables={_KUBERNETES_VERSION + name: value for name, value in variables.items()},
+            step=step,
+        )
+    remove_tree(source)
+    for name in (*CONTROL_PLANE_PROGRAMS, "etcd"):
+        (target / name).symlink_to("controlplane")  # it is the program it is called as
+    return go.origin
+
+
+async def _build_helm(tools: Path, target: Path, step: Step) -> str:
+    async with _go(tools, (_MODULE / "go.mod").read_text(), step) as go:
+        step.note("fetching sources")
+        source = await golang.download_source(go, _HELM_MODULE, HELM)
+        await golang.build(
+            go, source, "./cmd/helm", target / "helm", variables={_HELM_VERSION: HELM}, step=step
+        )
+    return go.origin
+
+
+@asynccontextmanager
+async def _go(tools: Path, go_mod: str, step: Step) -> AsyncIterator[golang.Go]:
+    """A toolchain, for one build at a time: two would share the work directory and the machine's cores."""
+    async with file_lock(_work_lock(tools), on_wait=lambda: step.note("waiting for another build")):
+        yield await golang.find_go(golang.required_version(go_mod), tools, tools / ".go", step)
+
+
+def _work_lock(tools: Path) -> Path:
+    return tools / ".go.lock"
+
+
+async def _drop_work(tools: Path) -> None:
+    """Remove Go's downloads and objects: 5 GB that nobody needs once the programs are there."""
+    work = tools / ".go"
+    if work.is_dir():
+        async with file_lock(_work_lock(tools)):
+            remove_tree(work)
+
+
+def _module_digest() -> str:
+    digest = hashlib.sha256()
+    for name in _MODULE_FILES:
+        digest.update((_MODULE / name).read_bytes())
+    return digest.hexdigest()[:8]
