@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import pty
+import signal
 import struct
 import termios
 from collections.abc import AsyncIterator, Sequence
@@ -145,6 +146,7 @@ async def _on_pipes(command: Sequence[str], streams: Streams) -> int:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=_CHUNK,
+        start_new_session=True,
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -171,9 +173,11 @@ async def _on_pipes(command: Sequence[str], streams: Streams) -> int:
     finally:
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)
-        # Kills it too. `wait` alone would wait for pipes that nobody reads any more.
-        process._transport.close()  # type: ignore[attr-defined]
+        # With its children, as a container ends: asyncio waits for the pipes, which they hold too.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
+        process._transport.close()  # type: ignore[attr-defined]
 
 
 async def _in_terminal(command: Sequence[str], streams: Streams) -> int:
@@ -215,6 +219,7 @@ async def _in_terminal(command: Sequence[str], streams: Streams) -> int:
             helper.cancel()
         await asyncio.gather(*helpers, return_exceptions=True)
         if process.returncode is None:
-            process.kill()
+            os.close(master)  # hangs up on all that runs in it
             await process.wait()
-        os.close(master)
+        else:
+            os.close(master)

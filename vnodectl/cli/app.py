@@ -76,6 +76,8 @@ def run_program(arguments: Sequence[str]) -> int:
         # The reader has gone: nothing may be written any more, at exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+    if code == EXIT_INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+        note("interrupted")
     return code if isinstance(code, int) else EXIT_OK
 
 

@@ -258,8 +258,7 @@ async def _carry_out(settings: Settings, choices: Choices, shown: Progress, reda
         if choices.register_provider and azure is not None and not choices.dry_run:
             await registration.register(azure, timeout=plan.timeout, say=lambda text: shown.say("", text))
         shown.say("", "checking what an installation needs")
-        skip = (*choices.skip, _STUCK_RELEASE)
-        report = await run_install_checks(plan, kube=cluster.kube, azure=azure, skip=skip)
+        report = _bearable(await run_install_checks(plan, kube=cluster.kube, azure=azure, skip=choices.skip))
         outcome = Outcome(plan, cluster.kube.server, cluster.kube.context, report)
         if not report.ok:
             return outcome
@@ -276,6 +275,12 @@ async def _carry_out(settings: Settings, choices: Choices, shown: Progress, reda
             redact=redact,
         )
         return replace(outcome, results=results)
+
+
+def _bearable(report: Report) -> Report:
+    """The report without what the installation mends by itself."""
+    kept = (one for one in report.outcomes if not (one.stopped and one.check.id == _STUCK_RELEASE))
+    return replace(report, outcomes=tuple(kept))
 
 
 def _show(outcome: Outcome, output: Format) -> int:

@@ -1,4 +1,4 @@
-"""Running a command's coroutine so that Ctrl-C and SIGTERM let it clean up."""
+"""Running a command's coroutine so that Ctrl-C, SIGTERM and a closed terminal let it clean up."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ _LOGGERS = ("vnodectl", "pyhelm3")
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """The coroutine's result. SIGINT and SIGTERM cancel it and become KeyboardInterrupt once it has ended."""
+    """The coroutine's result. SIGINT, SIGTERM and SIGHUP cancel it; KeyboardInterrupt once it has ended."""
 
     async def main() -> T:
         task = asyncio.current_task()
         if task is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         return await work
 
     try:

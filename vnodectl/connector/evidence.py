@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from vnodectl.errors import ClusterUnreachable
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 
-_LOG_LINES = 10
-_LOG_BYTES = 8192
+_LOG_LINES = 5
+_LOG_BYTES = 16384
+_LINE_MAX = 240
 
 
 def by_release(release: str) -> str:
@@ -77,5 +79,16 @@ async def _log_tail(kube: KubeClient, pod: JSON) -> list[str]:
         except (ApiError, ClusterUnreachable):
             continue  # there is no log to show; the states above say why
         if text.strip():
-            return ["  its last log lines:", *(f"    {line}" for line in text.splitlines())]
+            return ["  its last log lines:", *(f"    {_readable(line)}" for line in text.splitlines())]
     return []
+
+
+def _readable(line: str) -> str:
+    """A line of a log for people: of the agent's JSON only level and message, and not too much of those."""
+    try:
+        entry = json.loads(line)
+        line = f"{entry['level']}: {entry['message']}"
+    except (ValueError, KeyError, TypeError):
+        pass  # plain text, or cut off
+    line = line.splitlines()[0] if line else ""
+    return line if len(line) <= _LINE_MAX else f"{line[:_LINE_MAX]}…"

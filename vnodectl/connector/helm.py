@@ -152,7 +152,13 @@ class Helm:
 
     def _error(self, doing: str, stderr: str) -> VnodectlError:
         cause = self._redact(_cause(stderr))
-        if "Kubernetes cluster unreachable" in stderr or "connection refused" in stderr:
+        lower = stderr.lower()
+        if "provide credentials" in lower:
+            return ClusterUnreachable(
+                f"{doing}: the cluster does not accept these credentials",
+                hint="log in again (az login, az aks get-credentials …) and retry",
+            )
+        if "kubernetes cluster unreachable" in lower or "connection refused" in lower:
             return ClusterUnreachable(f"{doing}: {cause}", hint="check the cluster: kubectl cluster-info")
         if "specifications of the schema" in stderr:
             return UsageError(

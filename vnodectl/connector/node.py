@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,11 @@ class NodeState:
     def alive(self) -> bool:
         """Ready, and somebody said so lately."""
         return self.ready and self.fresh
+
+    @property
+    def brief(self) -> str:
+        """For progress: the cause by its name alone, as its message may change from look to look."""
+        return str(replace(self, message=""))
 
     def __str__(self) -> str:
         if not self.exists:
@@ -130,11 +135,11 @@ async def wait_connector(
         nonlocal last
         missing = await _unavailable(kube, connector, namespace)
         state = None if missing else await node_state(kube, connector.node, now)
-        text = missing or str(state)
-        if text != last:
-            last = text
-            say(text)
-        return (state if state is not None and state.alive else None), text
+        brief = state.brief if state is not None else missing
+        if brief != last:
+            last = brief
+            say(brief)
+        return (state if state is not None and state.alive else None), missing or str(state)
 
     try:
         return await _until(look, timeout=timeout, interval=interval)

@@ -96,6 +96,7 @@ class ContainerSpec:
 
     `cpu` in cores and `memory` in bytes are hard limits where given. The variables named in `address_env`
     are set to the group's IP. `user` is a uid, uid:gid or name; `groups` are further numeric groups.
+    With `stdin_once`, the end of an attached session's stdin is the end of the container's.
     """
 
     name: str
@@ -113,6 +114,7 @@ class ContainerSpec:
     memory: int | None = None
     tty: bool = False
     stdin: bool = False
+    stdin_once: bool = False
     read_only_root: bool = False
     drop_all_capabilities: bool = False
     drop_capabilities: tuple[str, ...] = ()

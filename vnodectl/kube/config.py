@@ -10,6 +10,9 @@ from typing import Any
 from vnodectl.errors import ClusterUnreachable, UsageError
 from vnodectl.kube.client import KubeClient
 
+SERVICE_ACCOUNT_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
+SERVICE_ACCOUNT_VARIABLE = "VNODECTL_SERVICE_ACCOUNT_DIR"
+
 
 async def connect(kubeconfig: str | None = None, context: str | None = None) -> KubeClient:
     """A client for the given kubeconfig and context.
@@ -91,14 +94,17 @@ def _exists(path: str) -> bool:
 
 def _in_cluster() -> KubeClient:
     from kubernetes.aio.client import Configuration
-    from kubernetes.aio.config import ConfigException, load_incluster_config
+    from kubernetes.aio.config import ConfigException
+    from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
     configuration = type.__call__(Configuration)
+    # The process engine gives pods no root file system of their own, so it says where the files are.
+    directory = Path(os.environ.get(SERVICE_ACCOUNT_VARIABLE) or SERVICE_ACCOUNT_DIR)
     try:
-        load_incluster_config(client_configuration=configuration)
+        InClusterConfigLoader(str(directory / "token"), str(directory / "ca.crt")).load_and_set(configuration)
     except ConfigException as error:
         raise ClusterUnreachable(f"this pod's service account cannot be used: {error}") from error
-    namespace = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+    namespace = directory / "namespace"
     return KubeClient(
         configuration,
         context="in-cluster",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vnodectl.errors import VnodectlError
+from vnodectl.errors import EXIT_UNREACHABLE, VnodectlError
 
 
 class ApiError(VnodectlError):
@@ -21,6 +21,8 @@ class ApiError(VnodectlError):
 
 class Unauthorized(ApiError):
     """401: the credentials are missing, wrong or expired."""
+
+    exit_code = EXIT_UNREACHABLE
 
 
 class Forbidden(ApiError):

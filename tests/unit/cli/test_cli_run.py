@@ -26,7 +26,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_lets_the_work_clean_up(number: signal.Signals, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     with subprocess.Popen(

@@ -58,6 +58,11 @@ async def test_helm_that_cannot_run(helm_program: Any) -> None:
             "/osType",
         ),
         ("Error: Kubernetes cluster unreachable: dial tcp", ClusterUnreachable, "dial tcp"),
+        (
+            "Error: kubernetes cluster unreachable: the server has asked the client to provide credentials",
+            ClusterUnreachable,
+            "does not accept these credentials",
+        ),
         ("", HelmError, "no message"),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -127,6 +128,25 @@ async def test_the_deployment_comes_first_and_each_change_is_told_once(kube: Any
     ]
 
 
+async def test_progress_names_a_cause_once_however_its_message_changes(kube: Any) -> None:
+    put_deployment(kube, 1)
+    put_node(kube, "False")
+    put_lease(kube, 1)
+
+    def change(method: str, path: str) -> None:
+        if path != NODE:
+            return
+        looks = kube.calls.count(("GET", NODE))
+        kube.objects[NODE]["status"]["conditions"][0]["message"] = f"trace {looks}"
+        if looks == 4:
+            put_node(kube)
+
+    kube.hooks.append(change)
+    said: list[str] = []
+    await wait(kube, said)
+    assert said == [f"node {CONNECTOR.node} is not Ready (Down)", f"node {CONNECTOR.node} is Ready"]
+
+
 async def test_a_deployment_of_an_older_generation_does_not_count(kube: Any) -> None:
     put_node(kube)
     put_lease(kube, 1)
@@ -157,9 +177,12 @@ async def test_a_timeout_brings_the_pods_reasons_and_its_last_log_lines(kube: An
             ],
         },
     )
-    kube.logs[POD] = "one\nerror: AADSTS700016\n"
+    entry = {"time": "now", "level": "error", "message": "cannot sign in\nmore"}
+    kube.logs[POD] = f"one\nerror: AADSTS700016\n{json.dumps(entry)}\n{'x' * 500}\n"
     with pytest.raises(TimedOut) as caught:
         await wait(kube, [], timeout=0.01, interval=1)
     for seen in ("CrashLoopBackOff: back-off", "code 5: Error", "no room", "    error: AADSTS700016"):
         assert seen in caught.value.message
+    assert "    error: cannot sign in\n" in caught.value.message
+    assert "x" * 240 + "…" in caught.value.message
     assert "describe pod" in caught.value.hint

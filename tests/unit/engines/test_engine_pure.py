@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import tomllib
 from io import BytesIO
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from vnodectl.engines.backoff import BackoffPolicy, RestartBackoff
 from vnodectl.engines.docker_api import bodies
 from vnodectl.engines.docker_api.oom import killed_for_memory
 from vnodectl.engines.docker_api.pause import _AMD64, _ARM64, _executable, pause_archive
+from vnodectl.engines.docker_api.podman_config import config_environment, end_lingering, with_exit_delay
 from vnodectl.engines.docker_api.reading import attempt_state, image_of, moment, usage_of
 from vnodectl.engines.docker_api.service import docker_url, podman_command, podman_ulimits
 from vnodectl.engines.hub import Hub
@@ -228,6 +230,7 @@ def test_a_containers_body():
         "io.vnodectl.role": "app",
         "io.vnodectl.container": "web",
         "io.vnodectl.attempt": "2",
+        "io.vnodectl.stdin-once": "false",
     }
     config = body["HostConfig"]
     assert config["NetworkMode"] == config["IpcMode"] == config["UTSMode"] == "container:abc"
@@ -360,3 +363,42 @@ def test_the_pause_program_sleeps_until_it_is_killed(tmp_path: Path):
     finally:
         process.kill()
         assert process.wait(5) == -9
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "[engine]\nexit_command_delay = 5\n"),
+        ("[engine]\nx = 1\n", "[engine]\nexit_command_delay = 5\nx = 1\n"),
+        ("[network]\n", "[network]\n[engine]\nexit_command_delay = 5\n"),
+        ("[engine]\nexit_command_delay = 9\n", "[engine]\nexit_command_delay = 9\n"),
+    ],
+)
+def test_the_exit_delay_is_set_where_nobody_has(before, after):
+    assert with_exit_delay(before) == after
+    tomllib.loads(after)
+
+
+def test_a_machine_with_several_files_keeps_them(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text("[engine]\n")
+    two.write_text("[network]\n")
+    assert set(config_environment(tmp_path, [one])) == {"CONTAINERS_CONF", "CONTAINERS_CONF_OVERRIDE"}
+    assert set(config_environment(tmp_path, [one, two])) == {"CONTAINERS_CONF_OVERRIDE"}
+
+
+def test_only_the_scopes_own_monitors_are_ended(tmp_path):
+    sleeper = subprocess.Popen(["sleep", "100"])
+    other = subprocess.Popen(["sleep", "100"])
+    try:
+        for process, container in ((sleeper, "abc"), (other, "xyz")):
+            words = ["/usr/bin/conmon", "--api-version", "1", "-c", container, "-u", "1"]
+            (tmp_path / str(process.pid)).mkdir()
+            (tmp_path / str(process.pid) / "cmdline").write_text("\0".join(words))
+        end_lingering({"abc"}, proc=tmp_path)
+        assert sleeper.wait(5) == -15
+        assert other.poll() is None
+    finally:
+        for process in (sleeper, other):
+            process.kill()
+            process.wait()

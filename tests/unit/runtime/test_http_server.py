@@ -82,6 +82,13 @@ async def running(kubelet: Kubelet) -> AsyncIterator[Kubelet]:
         await kubelet.server.stop()
 
 
+@asynccontextmanager
+async def following(kubelet: Kubelet) -> AsyncIterator[aiohttp.ClientResponse]:
+    url = kubelet.url("/containerLogs/default/web/main?follow=true")
+    async with session(kubelet.tls(*API_SERVER)) as client, client.get(url) as answer:
+        yield answer
+
+
 @pytest.fixture
 async def kubelet(tmp_path: Path) -> AsyncIterator[Kubelet]:
     async with running(Kubelet(tmp_path)) as one:
@@ -240,21 +247,19 @@ async def test_an_empty_log(kubelet: Kubelet) -> None:
 
 async def test_a_log_that_is_followed_comes_as_it_is_written(kubelet: Kubelet) -> None:
     kubelet.provider.log = [b"old\n"]
-    async with session(kubelet.tls(*API_SERVER)) as client:
-        async with client.get(kubelet.url("/containerLogs/default/web/main?follow=true")) as answer:
-            assert await answer.content.readline() == b"old\n"
-            kubelet.provider.say(b"new\n")
-            assert await answer.content.readline() == b"new\n"
-            assert kubelet.provider.running == 1
+    async with following(kubelet) as answer:
+        assert await answer.content.readline() == b"old\n"
+        kubelet.provider.say(b"new\n")
+        assert await answer.content.readline() == b"new\n"
+        assert kubelet.provider.running == 1
     await until_idle(kubelet.provider)
 
 
 async def test_following_a_silent_container_answers_at_once(kubelet: Kubelet) -> None:
-    async with session(kubelet.tls(*API_SERVER)) as client:
-        async with client.get(kubelet.url("/containerLogs/default/web/main?follow")) as answer:
-            assert answer.status == 200
-            kubelet.provider.say(b"finally\n")
-            assert await answer.content.readline() == b"finally\n"
+    async with following(kubelet) as answer:
+        assert answer.status == 200
+        kubelet.provider.say(b"finally\n")
+        assert await answer.content.readline() == b"finally\n"
     await until_idle(kubelet.provider)
 
 
@@ -269,14 +274,13 @@ async def test_a_reader_that_stops_reading_stops_the_provider(kubelet: Kubelet) 
             return super().__getitem__(index)
 
     kubelet.provider.log = Counting(kubelet.provider.log)
-    async with session(kubelet.tls(*API_SERVER)) as client:
-        async with client.get(kubelet.url("/containerLogs/default/web/main?follow=true")) as answer:
-            await answer.content.readexactly(1000)
-            before = -1
-            while taken != before:
-                before = taken
-                await asyncio.sleep(0.1)  # the kernel's buffers fill; nothing tells when they are full
-            assert taken < 500
+    async with following(kubelet) as answer:
+        await answer.content.readexactly(1000)
+        before = -1
+        while taken != before:
+            before = taken
+            await asyncio.sleep(0.1)  # the kernel's buffers fill; nothing tells when they are full
+        assert taken < 500
     await until_idle(kubelet.provider)
 
 
@@ -360,13 +364,12 @@ async def test_stopping_ends_followers(tmp_path: Path) -> None:
     kubelet = Kubelet(tmp_path)
     async with running(kubelet):
         kubelet.provider.log = [b"x\n"]
-        async with session(kubelet.tls(*API_SERVER)) as client:
-            async with client.get(kubelet.url("/containerLogs/default/web/main?follow=true")) as answer:
-                await answer.content.readline()
-                await kubelet.server.stop()
-                assert kubelet.provider.running == 0
-                with pytest.raises(aiohttp.ClientError):
-                    await answer.content.read()
+        async with following(kubelet) as answer:
+            await answer.content.readline()
+            await kubelet.server.stop()
+            assert kubelet.provider.running == 0
+            with pytest.raises(aiohttp.ClientError):
+                await answer.content.read()
 
 
 async def test_a_port_that_is_taken_is_an_error(kubelet: Kubelet, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ GROUP = "io.vnodectl.group"
 CONTAINER = "io.vnodectl.container"
 ATTEMPT = "io.vnodectl.attempt"
 ROLE = "io.vnodectl.role"
+STDIN_ONCE = "io.vnodectl.stdin-once"
 INFRA, APP, HOLD = "infra", "app", "hold"
 
 HOSTS = "/etc/hosts"
@@ -115,12 +116,14 @@ def container_body(
         "Env": [f"{name}={value}" for name, value in env.items()],
         "Tty": container.tty,
         "OpenStdin": container.stdin,
+        "StdinOnce": container.stdin_once,
         "Labels": {
             SCOPE: scope,
             GROUP: spec.name,
             ROLE: APP,
             CONTAINER: container.name,
             ATTEMPT: str(number),
+            STDIN_ONCE: str(container.stdin_once).lower(),
         },
     }
     if container.command is not None:

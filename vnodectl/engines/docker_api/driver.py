@@ -26,6 +26,7 @@ from vnodectl.engines.docker_api.client import ApiError, NoAnswer, connect, tran
 from vnodectl.engines.docker_api.events import Watch
 from vnodectl.engines.docker_api.oom import killed_for_memory
 from vnodectl.engines.docker_api.pause import PAUSE_IMAGE, pause_archive
+from vnodectl.engines.docker_api.podman_config import end_lingering
 from vnodectl.engines.docker_api.reading import (
     address,
     attempt_state,
@@ -406,10 +407,11 @@ class DockerDriver:
                 raise
 
     async def _remove_scope(self) -> None:
-        for group in await self.known_groups():
-            await self.close_group(group)
-        for one in await self._list():
-            await self._delete(one["Id"])
+        identities = {str(one["Id"]) for one in await self._list()}
+        await asyncio.gather(*map(self.close_group, await self.known_groups()))
+        await asyncio.gather(*(self._delete(one["Id"]) for one in await self._list()))
+        if self.name == "podman":
+            end_lingering(identities)
         await networks.remove_bridges(self._docker, self._scope)
         # Others may still use the image; then it stays until the last of them goes.
         with contextlib.suppress(ApiError), translated():

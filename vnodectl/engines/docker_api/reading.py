@@ -38,7 +38,8 @@ def attempt_state(engine: str, shown: JSON, killed_for_memory: Callable[[], bool
             exit_code=code,
             reason=reason,
             started_at=started,
-            finished_at=moment(state["FinishedAt"]) or started,
+            # podman takes the two times from different clocks, a millisecond apart.
+            finished_at=max(started, moment(state["FinishedAt"])),
             message=str(state.get("Error") or ""),
             container_id=identity,
         ),

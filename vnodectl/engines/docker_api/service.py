@@ -16,6 +16,7 @@ from typing import Any
 
 from vnodectl.engines import child
 from vnodectl.engines.api import EngineError
+from vnodectl.engines.docker_api.podman_config import config_environment, machine_config_files
 
 SOCKET_PATH_LIMIT = 100  # a Unix socket's path holds 107 bytes, see unix(7)
 START_TIMEOUT = 30.0
@@ -111,12 +112,15 @@ class PodmanService:
         self._socket.unlink(missing_ok=True)
         parent, end = str(os.getpid()), str(int(signal.SIGTERM))
         service = [*self._command, "system", "service", "--time=0", self.url]
+        files = machine_config_files(os.environ, root=os.geteuid() == 0)
+        settings = config_environment(self._directory, files)
         with self._log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", child.__file__, parent, end, *service),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **settings},
                 start_new_session=True,
             )
         try:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from vnodectl.engines.api import EngineError, LogQuery, Session
+from vnodectl.engines.docker_api.bodies import STDIN_ONCE
 from vnodectl.engines.docker_api.client import ApiError, get, translated
 from vnodectl.engines.tasks import background
 
@@ -65,7 +66,7 @@ async def run_exec(docker: Docker, identity: str, command: Sequence[str], sessio
         await execution.resize(h=rows, w=columns)
 
     try:
-        await _pump(execution.start(detach=False), session, resize)
+        await _pump(execution.start(detach=False), session, resize, ends_stdin=not session.tty)
     except ApiError as error:
         # podman answers so where the program is not there; a shell's code says it best.
         if "not found" in str(error) or "no such file" in str(error):
@@ -76,14 +77,16 @@ async def run_exec(docker: Docker, identity: str, command: Sequence[str], sessio
 
 
 async def run_attach(docker: Docker, identity: str, session: Session) -> None:
+    """Until the container ends. Its stdin stays open after the session's, unless it is to be used once."""
     with translated():
         container = docker.containers.container(identity)
+        labels = (await container.show())["Config"]["Labels"]
         stream = container.attach(stdin=session.wants_stdin, stdout=True, stderr=True)
 
     async def resize(columns: int, rows: int) -> None:
         await container.resize(h=rows, w=columns)
 
-    await _pump(stream, session, resize)
+    await _pump(stream, session, resize, ends_stdin=labels.get(STDIN_ONCE) == "true")
 
 
 class SilentSession:
@@ -120,11 +123,17 @@ async def exit_code(docker: Docker, execution: str) -> int:
         raise EngineError("the command's output ended, but it has no exit code") from error
 
 
-async def _pump(stream: Stream, session: Session, resize: Callable[[int, int], Awaitable[None]]) -> None:
+async def _pump(
+    stream: Stream,
+    session: Session,
+    resize: Callable[[int, int], Awaitable[None]],
+    *,
+    ends_stdin: bool,
+) -> None:
     with translated():
         async with (
             stream,
-            background(_send(stream, session), name="exec-stdin"),
+            background(_send(stream, session, ends_stdin), name="exec-stdin"),
             background(_follow_sizes(session, resize), name="exec-size"),
         ):
             while (message := await stream.read_out()) is not None:
@@ -134,12 +143,12 @@ async def _pump(stream: Stream, session: Session, resize: Callable[[int, int], A
                     await session.write_stdout(message.data)
 
 
-async def _send(stream: Stream, session: Session) -> None:
+async def _send(stream: Stream, session: Session, ends_stdin: bool) -> None:
     if not session.wants_stdin:
         return
     while data := await session.read_stdin():
         await stream.write_in(data)
-    if not session.tty:
+    if ends_stdin:
         _half_close(stream)
 
 

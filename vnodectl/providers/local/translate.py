@@ -101,6 +101,7 @@ def _container(pod: ResolvedPod, container: JSON, context: JSON, path: str) -> C
         memory=int(quantity.parse(limits["memory"])) if "memory" in limits else None,
         tty=bool(container.get("tty")),
         stdin=bool(container.get("stdin")),
+        stdin_once=bool(container.get("stdinOnce")),
         read_only_root=bool(security.get("readOnlyRootFilesystem")),
         drop_all_capabilities="ALL" in dropped,
         drop_capabilities=tuple(name for name in dropped if name != "ALL"),
