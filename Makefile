@@ -47,8 +47,10 @@ image: setup ## the connector's container image
 	$(BIN)/vnodectl sandbox image
 
 completions: $(READY) ## generate completions/ anew
-	@for shell in bash zsh fish powershell; do \
-		$(BIN)/vnodectl completion $$shell --output-dir completions || exit 1; done
+	$(BIN)/vnodectl completion bash > completions/vnodectl.bash
+	$(BIN)/vnodectl completion zsh > completions/_vnodectl
+	$(BIN)/vnodectl completion fish > completions/vnodectl.fish
+	$(BIN)/vnodectl completion powershell > completions/vnodectl.ps1
 
 format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .

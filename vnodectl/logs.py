@@ -45,6 +45,8 @@ def set_up(form: LogFormat, level: str) -> None:
     wanted = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(handlers=[handler], level=max(wanted, logging.WARNING), force=True)
     logging.getLogger("vnodectl").setLevel(wanted)
+    # It logs whole answers of the token endpoint; what failed is in the error that it raises as well.
+    logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
     if wanted <= logging.DEBUG:
         logging.getLogger().setLevel(logging.INFO)
 

@@ -9,7 +9,7 @@ import pty
 import signal
 import struct
 import termios
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from vnodectl.runtime.provider import (
@@ -139,15 +139,34 @@ class ProcessProvider:
         self.changed.set()
 
 
-async def _on_pipes(command: Sequence[str], streams: Streams) -> int:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=_CHUNK,
-        start_new_session=True,
+async def _start(command: Sequence[str]) -> asyncio.subprocess.Process:
+    starting = asyncio.create_task(
+        asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_CHUNK,
+            start_new_session=True,
+        )
     )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await _end(await starting)
+        raise
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill it with its children, as a container ends: asyncio waits for the pipes, which they hold too."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+    process._transport.close()  # type: ignore[attr-defined]
+
+
+async def _on_pipes(command: Sequence[str], streams: Streams) -> int:
+    process = await _start(command)
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
@@ -160,9 +179,9 @@ async def _on_pipes(command: Sequence[str], streams: Streams) -> int:
                 await stdin.drain()
         stdin.close()
 
-    async def copy(reader: asyncio.StreamReader, write: object) -> None:
+    async def copy(reader: asyncio.StreamReader, write: Callable[[bytes], Awaitable[None]]) -> None:
         while data := await reader.read(_CHUNK):
-            await write(data)  # type: ignore[operator]
+            await write(data)
 
     feeding = asyncio.create_task(feed(), name="feed")
     try:
@@ -173,11 +192,7 @@ async def _on_pipes(command: Sequence[str], streams: Streams) -> int:
     finally:
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)
-        # With its children, as a container ends: asyncio waits for the pipes, which they hold too.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-        process._transport.close()  # type: ignore[attr-defined]
+        await _end(process)
 
 
 async def _in_terminal(command: Sequence[str], streams: Streams) -> int:

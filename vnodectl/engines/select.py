@@ -117,28 +117,27 @@ async def detect(candidates: Sequence[str] = ("podman", "docker")) -> Detection:
     """
     reasons = []
     for kind in candidates:
-        if reason := await _try(kind):
-            reasons.append(f"{kind}: {reason}")
-        else:
-            return Detection(kind, bridge=kind == "docker" or os.geteuid() == 0)
+        detection = await _try(kind)
+        if detection.kind == kind:
+            return detection
+        reasons.append(f"{kind}: {detection.reason}")
     return Detection("process", "; ".join(reasons))
 
 
-async def _try(kind: str) -> str:
-    """Why this engine cannot be used here; "" if it can."""
+async def _try(kind: str) -> Detection:
     if kind == "podman" and shutil.which("podman") is None:
-        return "podman is not installed"
+        return Detection("process", "it is not installed")
     with tempfile.TemporaryDirectory(prefix="vnodectl-") as directory:
         scope = f"detect-{os.getpid()}"
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
                 async with opened_driver(kind, scope=scope, state_dir=Path(directory), remove=True) as driver:
                     await driver.self_test()
+                    return Detection(kind, bridge=not driver.rootless)
         except TimeoutError:
-            return f"no container could be started within {PROBE_TIMEOUT:g} s"
+            return Detection("process", f"no container could be started within {PROBE_TIMEOUT:g} s")
         except (EngineError, OSError) as error:
-            return str(error)
-    return ""
+            return Detection("process", str(error))
 
 
 def _process_engine(

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from vnodectl.errors import VnodectlError
+from vnodectl.errors import UsageError, VnodectlError
+from vnodectl.sandbox.ground import AUTO, CONTAINERS
 from vnodectl.sandbox.layout import Layout, Record
 from vnodectl.sandbox.plan import (
     DEMO_ACI_GROUP,
@@ -105,22 +106,28 @@ class _Stage:
 async def tell(layout: Layout, *, engine: str, base_image: str | None, keep: bool) -> None:
     """Tell it, in the sandbox of `layout`, and take that down again (unless `keep`), however it ends.
 
-    Raises StepFailed with the command that failed.
+    Raises StepFailed with the command that failed, UsageError for an engine that runs no connector.
     """
+    if engine == "simulated":
+        raise UsageError(
+            "the simulated engine runs nothing, and the demo's connectors must run",
+            hint="--engine process runs them as plain processes, and simulates workloads",
+        )
     began = time.monotonic()
     stage = _Stage(dict(os.environ), _print)
-    name = ("--name", layout.name)
+    record: Record | None = None
     try:
         stage.title("A cluster of our own, and an emulated Azure")
-        up = ["vnodectl", "sandbox", "up", *name]
-        up += ["--engine", engine] if engine != "auto" else []
+        up = ["vnodectl", "sandbox", "up", "--name", layout.name]
+        up += ["--engine", engine] if engine != AUTO else []
         up += ["--base-image", base_image] if base_image else []
         await stage.attached(up)
-        _enter(stage, layout)
-        await _acts(stage)
+        record = _enter(stage, layout)
+        await _acts(stage, layout, record)
     finally:
         if not keep:
-            await _down(stage, name)
+            # Also after Ctrl-C: the cancellation has been delivered already, so this may take its time.
+            await _down(stage, layout, record)
         stage.close()
     _print("\n━━ Times")
     for text, seconds in stage.times:
@@ -128,27 +135,35 @@ async def tell(layout: Layout, *, engine: str, base_image: str | None, keep: boo
     _print(f"{time.monotonic() - began:7.1f} s  in all")
 
 
-async def _down(stage: _Stage, name: Sequence[str]) -> None:
-    """Also after Ctrl-C: the cancellation has been delivered already, so this may take its time."""
-    stage.title("Take the cluster down")
-    await stage.attached(["vnodectl", "sandbox", "down", *name])
-
-
-def _enter(stage: _Stage, layout: Layout) -> None:
+def _enter(stage: _Stage, layout: Layout) -> Record:
     record = Record.load(layout.record)
     if record is None:
         raise StepFailed("the sandbox went away")
     stage.show(f'$ eval "$(vnodectl sandbox env --name {layout.name})"')
     stage.env.update(record.environment)
     stage.env["PATH"] = f"{layout.bin}{os.pathsep}{stage.env.get('PATH', '')}"
-    if record.engine in ("process", "simulated"):
-        stage.show(
-            f"  No container engine here: the connectors run as plain processes and workloads are simulated"
-            f" ({record.engine}). Install podman to see real containers."
-        )
+    if record.engine not in CONTAINERS:
+        stage.show("  Nothing runs containers here, so the connectors are plain processes and workloads are")
+        stage.show("  simulated. Install podman to see real containers.")
+    return record
 
 
-async def _acts(stage: _Stage) -> None:
+async def _down(stage: _Stage, layout: Layout, record: Record | None) -> None:
+    stage.title("Take the cluster down")
+    await stage.attached(["vnodectl", "sandbox", "down", "--name", layout.name])
+    if record is not None and record.engine in CONTAINERS:
+        left = await stage.do(_containers(record.engine, layout, "{{.Names}}"))
+        _expect(not left, "containers are left")
+
+
+def _containers(engine: str, layout: Layout, form: str) -> list[str]:
+    """Lists this sandbox's containers: all their names begin with its scope."""
+    return [engine, "ps", "--all", "--filter", f"name={layout.scope}", "--format", form]
+
+
+async def _acts(stage: _Stage, layout: Layout, record: Record) -> None:
+    """Everything between up and down."""
+    real = record.engine in CONTAINERS
     cluster = ("-g", DEMO_CLUSTER_GROUP, "-n", DEMO_CLUSTER)
     aci = ("--aci-resource-group", DEMO_ACI_GROUP)
     both = ("--os-type", "Both")
@@ -174,10 +189,15 @@ async def _acts(stage: _Stage) -> None:
     await stage.do(["kubectl", "get", "nodes"])
     pods = await stage.do(["kubectl", "get", "pods", "-o", "wide"])
     _expect(" Running " in pods and _NODES[0] in pods, f"no pod runs on {_NODES[0]}")
+    if real:
+        await stage.do(_containers(record.engine, layout, "table {{.Image}} {{.Status}}"))
     log = await stage.do(["kubectl", "logs", _WORKLOAD])
     _expect(bool(log.strip()), "the pod has no log")
-    said = await stage.do(["kubectl", "exec", _WORKLOAD, "--", "sh", "-c", "echo hello from $(hostname)"])
-    _expect("hello from" in said, "the exec gave no answer")
+    if real:
+        said = await stage.do(["kubectl", "exec", _WORKLOAD, "--", "sh", "-c", "echo hello from $(hostname)"])
+        _expect("hello from" in said, "the exec gave no answer")
+    else:
+        stage.show("  (no kubectl exec: a simulated container has no shell)")
 
     stage.title("Remove the workload and both connectors")
     await stage.do(["kubectl", "delete", _WORKLOAD, "--cascade=foreground", "--timeout=60s"])

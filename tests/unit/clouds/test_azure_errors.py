@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from azure.core.exceptions import ClientAuthenticationError
 
 from vnodectl.clouds.azure import errors
-from vnodectl.errors import CloudUnreachable
+from vnodectl.errors import CloudUnreachable, VnodectlError
 
 
 @pytest.mark.parametrize(
@@ -101,3 +102,16 @@ def test_sdk_errors_become_ours() -> None:
 
     with pytest.raises(errors.AzureError), errors.azure_errors():
         raise sdk.HttpResponseError("no response at all")
+
+
+def test_the_same_refused_sign_in_reads_the_same_every_time():
+    def refused(trace: str) -> VnodectlError:
+        text = f"Authentication failed: AADSTS7000215: Invalid client secret provided. Trace ID: {trace}"
+        with pytest.raises(VnodectlError) as caught, errors.azure_errors():
+            raise ClientAuthenticationError(message=text)
+        return caught.value
+
+    first, second = refused("1-2"), refused("3-4")
+    assert first.message == second.message
+    assert first.message.count("AADSTS7000215") == 1
+    assert "Invalid client secret provided." in first.message

@@ -29,6 +29,7 @@ from vnodectl.engines.workspace import Workspace
 class FakeDriver:
     """Containers are entries in dictionaries; a test ends them with `finish`.
 
+    With `gate_at` "create" or "start", that step sets `gated` and waits for `gate`, as a slow engine would.
     `refuse_start`, `refuse_create`, `refuse_pull` hold what to raise, by container name or image.
     """
 
@@ -49,6 +50,9 @@ class FakeDriver:
         self.refuse_create: dict[str, EngineError] = {}
         self.refuse_open: list[EngineError] = []
         self.probe_results: dict[str, int] = {}
+        self.gate_at = ""
+        self.gate = asyncio.Event()
+        self.gated = asyncio.Event()
         self._ends: dict[str, asyncio.Future[Terminated]] = {}
         self._losses: dict[str, asyncio.Event] = {}
 
@@ -136,7 +140,7 @@ class FakeDriver:
         return self.images[reference]
 
     async def create(self, group: Workspace, container: ContainerSpec, number: int, ip: str) -> Attempt:
-        await asyncio.sleep(0)
+        await self._pass_gate("create")
         if container.name in self.refuse_create:
             raise self.refuse_create[container.name]
         identity = f"fake://{group.spec.name}/{container.name}/{number}"
@@ -146,13 +150,19 @@ class FakeDriver:
         return attempt
 
     async def start(self, attempt: Attempt) -> Attempt:
-        await asyncio.sleep(0)
+        await self._pass_gate("start")
         if attempt.container in self.refuse_start:
             raise CannotRun(self.refuse_start[attempt.container])
         attempt = replace(attempt, state=Running(self.clock.now()))
         self.containers[attempt.id] = attempt
         self._ends[attempt.id] = asyncio.get_running_loop().create_future()
         return attempt
+
+    async def _pass_gate(self, step: str) -> None:
+        await asyncio.sleep(0)
+        if step == self.gate_at:
+            self.gated.set()
+            await self.gate.wait()
 
     async def ended(self, attempt: Attempt) -> Terminated:
         return await asyncio.shield(self._ends[attempt.id])

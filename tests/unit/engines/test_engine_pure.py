@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 import subprocess
 import sys
@@ -163,6 +164,14 @@ async def test_a_subscription_misses_nothing_after_it_was_made():
     assert [item async for item in one] == [1, 2, 3]
     assert [item async for item in two] == [1, 2, 3]
     assert [item async for item in hub.subscribe()] == []
+
+
+async def test_closing_a_hub_ends_those_who_wait():
+    hub: Hub[int] = Hub()
+    waiting = asyncio.create_task(anext(hub.subscribe(), None))
+    await asyncio.sleep(0)
+    hub.close()
+    assert await asyncio.wait_for(waiting, 20) is None
 
 
 @pytest.mark.parametrize(

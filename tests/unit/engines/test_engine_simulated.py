@@ -151,11 +151,15 @@ async def test_stop_and_restart(engine, clock):
 
 
 async def test_a_deleted_groups_script_is_void(engine, clock):
+    watch = engine.watch()
     await engine.create(group(container(script="exit=3 after=5s")))
     await engine.delete("g")
     await engine.create(group())
     await clock.advance(10)
-    assert (await engine.get("g")).containers[0].restarts == 0
+    await engine.delete("g")
+    seen = [await anext(watch) for _ in range(4)]
+    assert [isinstance(one, GroupGone) for one in seen] == [False, True, False, True]
+    assert (seen[2].containers[0].restarts, seen[2].phase) == (0, GroupPhase.RUNNING)
 
 
 async def test_logs_and_exec_say_that_nothing_runs(engine, clock):
@@ -196,10 +200,14 @@ async def test_groups_survive_the_process(clock, tmp_path):
     await first.create(group(container(script="exit=1 after=1s"), name="crash"))
     await first.create(group(name="stopped"))
     await first.stop("stopped")
+    job = container(script="exit=3 after=1s")
+    await first.create(group(job, name="job", restart_policy=RestartPolicy.NEVER))
+    await clock.advance(5)
+    await first.stop("job")
     await first.delete("gone")
     before = await first.get("g")
     await first.aclose()
-    await clock.advance(20)
+    await clock.advance(15)
 
     second = SimulatedEngine(home=tmp_path / "sim", clock=clock)
     await second.start()
@@ -207,9 +215,10 @@ async def test_groups_survive_the_process(clock, tmp_path):
     # Starts at 0, 1 and 12 seconds: the second restart waited for ten.
     assert (await second.get("crash")).containers[0].restarts == 2
     assert (await second.get("stopped")).phase is GroupPhase.STOPPED
-    assert {status.name for status in await second.groups()} == {"g", "crash", "stopped"}
+    assert (await second.get("job")).containers[0].state.exit_code == 3
+    assert {status.name for status in await second.groups()} == {"g", "crash", "stopped", "job"}
     await second.create(group(name="new"))
-    assert len({status.ip for status in await second.groups()}) == 4
+    assert len({status.ip for status in await second.groups()}) == 5
     await second.aclose(remove=True)
     assert list(tmp_path.iterdir()) == []
 

@@ -234,8 +234,10 @@ async def test_a_container_that_cannot_be_created_says_why_and_waits(engine, dri
     status = await web(engine)
     assert waiting(status) == reason
     assert status.state.message == str(error)
+    await clock.advance(9)
+    assert len([one for one in (await engine.get("g")).events if one.reason == "Failed"]) == 1
     driver.refuse_create.clear()
-    await clock.advance(10)
+    await clock.advance(1)
     assert isinstance((await web(engine)).state, Running)
     assert (await web(engine)).restarts == 0
 
@@ -344,6 +346,39 @@ async def test_a_shorter_grace_hurries_a_delete_up(engine, driver, clock):
     await clock.advance(1)
     await engine.delete("g", grace=0)
     await clock.advance(0)
+    assert await engine.groups() == []
+
+
+async def test_a_longer_grace_does_not_slow_a_delete_down(engine, driver, clock):
+    await engine.create(group())
+    await clock.advance(0)
+    driver.ignores_term.add("web")
+    await engine.delete("g", grace=5)
+    await engine.delete("g", grace=1000)
+    await clock.advance(5)
+    assert await engine.groups() == []
+
+
+async def test_no_grace_means_no_asking(engine, driver, clock):
+    await engine.create(group())
+    await clock.advance(0)
+    await engine.delete("g", grace=0)
+    await clock.advance(0)
+    assert driver.signals == [("web", "KILL")]
+
+
+@pytest.mark.parametrize(("step", "signals"), [("create", []), ("start", [("web", "TERM")])])
+async def test_a_delete_waits_for_a_step_that_is_under_way(engine, driver, clock, step, signals):
+    driver.gate_at = step
+    await engine.create(group())
+    await driver.gated.wait()
+    await engine.delete("g", grace=30)
+    await clock.advance(1)
+    assert await engine.groups(), "the engine may still be at it"
+    driver.gate.set()
+    await clock.advance(0)
+    assert driver.signals == signals, "what has just started is asked to end"
+    assert driver.containers == driver.groups == {}
     assert await engine.groups() == []
 
 

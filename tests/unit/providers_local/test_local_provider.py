@@ -185,6 +185,8 @@ async def test_logs_and_their_limit(provider):
     assert whole.startswith(b"simulated")
     assert await log(limit_bytes=12) == whole[:12]
     assert await log(limit_bytes=0) == b""
+    async with asyncio.timeout(20):
+        assert await log(limit_bytes=12, follow=True) == whole[:12]
     assert await log(since=0) != b""
     assert await log(since_time="2100-01-01T00:00:00Z") == b""
     for name, container in ((PodKey("a", "b", "c"), "web"), (pod().key, "other")):

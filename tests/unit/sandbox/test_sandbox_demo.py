@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
+from vnodectl.errors import UsageError
 from vnodectl.sandbox import demo
 from vnodectl.sandbox.layout import Component, Layout, Record
 
@@ -30,6 +32,7 @@ case "$all" in
   "kubectl get pods"*) ;;
   "kubectl logs"*) echo "Serving HTTP" ;;
   "kubectl exec"*) echo "hello from pod" ;;
+  "podman ps"*Names*) [ -z "$CONTAINER" ] || echo "$CONTAINER" ;;
   "vnodectl sample"*) echo "kind: Deployment" ;;
   "kubectl apply"*) sed 's/^/read: /' ;;
 esac
@@ -40,12 +43,12 @@ esac
 def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mocker: MockerFixture) -> Layout:
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in ("vnodectl", "kubectl", "helm", "python"):
+    for name in ("vnodectl", "kubectl", "helm", "python", "podman"):
         (folder / name).write_text(_PROGRAM)
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.defpath}")
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
-    for name in ("FAILS", "LEAVES", "HANGS"):
+    for name in ("FAILS", "LEAVES", "HANGS", "CONTAINER"):
         monkeypatch.setenv(name, "")
     mocker.patch.object(demo, "_resolved", side_effect=list)
     made = Layout(tmp_path / "home", "demo")
@@ -68,7 +71,8 @@ async def test_the_whole_story(layout: Layout, tmp_path: Path, capsys: pytest.Ca
     await _tell(layout)
     calls = _calls(tmp_path)
     assert calls[0] == "vnodectl sandbox up --name demo"
-    assert calls[-1] == "vnodectl sandbox down --name demo"
+    assert calls[-2] == "vnodectl sandbox down --name demo"
+    assert calls[-1].startswith(f"podman ps --all --filter name={layout.scope}")
     order = [call.split(" -g ")[0] for call in calls if call.startswith("vnodectl") and " -g " in call]
     assert order == ["vnodectl install-connector", "vnodectl validate", "vnodectl remove-connector"]
     said = capsys.readouterr().out
@@ -103,15 +107,38 @@ async def test_a_failing_command_is_named_and_the_sandbox_taken_down(
     monkeypatch.setenv("FAILS", fails)
     with pytest.raises(demo.StepFailed, match=f"`{fails}.*exit code 3"):
         await _tell(layout)
-    assert _calls(tmp_path)[-1] == "vnodectl sandbox down --name demo"
-    assert _calls(tmp_path)[-2].startswith(fails)
+    calls = [call for call in _calls(tmp_path) if not call.startswith("podman")]
+    assert calls[-1] == "vnodectl sandbox down --name demo"
+    assert calls[-2].startswith(fails)
 
 
 async def test_what_is_left_is_named(layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LEAVES", _LINUX)
     with pytest.raises(demo.StepFailed, match=_LINUX):
         await _tell(layout)
-    assert _calls(tmp_path)[-1] == "vnodectl sandbox down --name demo"
+    assert "vnodectl sandbox down --name demo" in _calls(tmp_path)
+
+
+async def test_a_container_that_is_left_is_a_failure(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTAINER", "left-over")
+    with pytest.raises(demo.StepFailed, match="containers are left"):
+        await _tell(layout)
+
+
+async def test_nothing_can_be_told_with_an_engine_that_runs_nothing(layout: Layout) -> None:
+    with pytest.raises(UsageError, match="simulated"):
+        await demo.tell(layout, engine="simulated", base_image=None, keep=False)
+
+
+async def test_without_containers_it_says_so(
+    layout: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = Record.load(layout.record)
+    assert record is not None
+    dataclasses.replace(record, engine="process").save(layout.record)
+    await _tell(layout)
+    assert "simulated. Install podman" in capsys.readouterr().out
+    assert not [call for call in _calls(tmp_path) if call.startswith(("kubectl exec", "podman"))]
 
 
 async def test_cancelling_ends_the_command_and_takes_the_sandbox_down(

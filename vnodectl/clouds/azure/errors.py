@@ -195,6 +195,10 @@ def _authentication(error: Any, hide: Redact) -> VnodectlError:
     )
     # azure-identity lists every credential it tried, one per line; the first line names the cause.
     first = next((line.strip() for line in text.splitlines() if line.strip()), "no credential was accepted")
+    if code:
+        first = first.replace(f"{code}: ", "", 1)
+    # Trace ids and times differ at each try; without them the same cause is one event, not many.
+    first = re.sub(r"\s*Trace ID:.*", "", first)
     return AzureUnauthorized(
         status,
         code or "AuthenticationFailed",

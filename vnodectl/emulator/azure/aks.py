@@ -162,7 +162,7 @@ def _defaults(cluster: SeededCluster) -> JSON:
         "fqdn": f"{cluster.name}-emulated.hcp.{cluster.location}.azmk8s.io",
         "enableRBAC": True,
         "disableLocalAccounts": False,
-        "nodeResourceGroup": f"MC_{cluster.resource_group}_{cluster.name}_{cluster.location}",
+        "nodeResourceGroup": cluster.node_resource_group,
         "agentPoolProfiles": [
             {
                 "name": "nodepool1",

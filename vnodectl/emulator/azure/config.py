@@ -116,6 +116,12 @@ class SeededCluster:
     tags: Mapping[str, str]
     properties: JSON
 
+    @property
+    def node_resource_group(self) -> str:
+        """Where AKS keeps the cluster's machines: a group of its own that it creates."""
+        named = self.properties.get("nodeResourceGroup")
+        return str(named or f"MC_{self.resource_group}_{self.name}_{self.location}")
+
 
 @dataclass(frozen=True, slots=True)
 class Subnet:

@@ -84,6 +84,7 @@ class World:
             self.ensure_group(group.name, group.location, dict(group.tags))
         for cluster in config.clusters:
             self.ensure_group(cluster.resource_group, cluster.location)
+            self.ensure_group(cluster.node_resource_group, cluster.location)
             self.clusters[cluster.resource_group.casefold(), cluster.name.casefold()] = cluster
         for network in config.networks:
             self.ensure_group(network.resource_group, network.location)

@@ -50,7 +50,10 @@ KILLED = 137
 
 
 class DockerDriver:
-    """A `Driver` over Docker's API. `network` is a bridge's name (made when missing) or "host"."""
+    """A `Driver` over Docker's API. `network` is a bridge's name (made when missing) or "host".
+
+    `rootless` is known once it is open: then the addresses of a bridge are not reachable from here.
+    """
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class DockerDriver:
         self._flavor = bodies.Flavor(podman=name == "podman")
         self._connection: Docker | None = None
         self._architecture = ""
+        self.rootless = False
         self._watch: Watch | None = None
         self._watching: asyncio.Task[None] | None = None
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -83,7 +87,8 @@ class DockerDriver:
         with translated():
             info = await self._connection.system.info()
         self._architecture = str(info["Architecture"])
-        selinux = any("selinux" in option for option in info.get("SecurityOptions") or ())
+        options = " ".join(info.get("SecurityOptions") or ())
+        self.rootless, selinux = "rootless" in options, "selinux" in options
         self._flavor = bodies.Flavor(self.name == "podman", self._ulimits, selinux)
         if self._network != "host":
             await self.ensure_network(self._network)

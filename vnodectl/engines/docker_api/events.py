@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import TYPE_CHECKING
 
 from vnodectl.engines.api import EngineError
@@ -13,6 +14,8 @@ from vnodectl.engines.docker_api.service import DockerSocket, PodmanService
 
 if TYPE_CHECKING:
     from aiodocker import Docker
+
+log = logging.getLogger(__name__)
 
 ENDINGS = ("die", "died", "remove", "destroy")
 RESYNC = 10.0  # seconds between lists
@@ -51,9 +54,11 @@ class Watch:
                         event = json.loads(line)
                         if event.get("Action") in ENDINGS:
                             self._wake(str(event["Actor"]["ID"]))
-            except (EngineError, ValueError):
+            except (EngineError, ValueError) as error:
                 # The service died or the stream broke within a line; the next list makes up for it.
-                pass
+                log.debug("the event stream broke: %s", error)
+            except Exception:
+                log.exception("the event stream")
             await asyncio.sleep(RECONNECT)
 
     async def _lists(self) -> None:
@@ -61,8 +66,10 @@ class Watch:
             await asyncio.sleep(RESYNC)
             try:
                 await self._look()
-            except EngineError:
-                continue
+            except EngineError as error:
+                log.debug("containers cannot be listed: %s", error)
+            except Exception:
+                log.exception("the list of containers")
 
     async def _look(self) -> None:
         """Wake the waiters of all containers that do not run."""

@@ -33,7 +33,7 @@ class AciSettings:
         for name in ("VNODECTL_ACI_RESOURCE_GROUP", "VNODECTL_ACI_REGION"):
             if not env.get(name):
                 raise UsageError(
-                    f"{name} is not set", hint="the chart sets it from aci.resourceGroup and aci.region"
+                    f"{name} is not set", hint="the chart sets it from azure.resourceGroup and azure.region"
                 )
         public = env.get("VNODECTL_ACI_PUBLIC_IP", "true").lower()
         if public not in {"true", "false"}:

@@ -152,23 +152,47 @@ async def _python_of(tool: ContainerTool, base: str, context: Path, step: Step) 
 
 
 async def _wheelhouse(cache: Path, requirements: Path, python: str, step: Step) -> Path:
-    """The wheels of `requirements` for that Python, with the list itself; pip's own settings apply."""
+    """The wheels of `requirements` for that Python, and a list of them with hashes; pip's own settings apply.
+
+    What is published as source alone is built here: it must be pure Python, as the image has no compiler.
+    """
     content = requirements.read_bytes()
     target = cache / f"wheels-{python}-{hashlib.sha256(content).hexdigest()[:12]}"
     async with making(target) as unfinished:
         if unfinished is not None:
             step.note("fetching wheels")
-            where = ["--dest", str(unfinished), "--requirement", str(requirements)]
-            which = ["--only-binary=:all:", "--no-deps", "--python-version", python]
-            # What is kept is kept in our own cache.
-            quiet = ["--no-cache-dir", "--disable-pip-version-check", "--progress-bar=off"]
-            await run(
-                [sys.executable, "-m", "pip", "download", *quiet, *which, *where],
-                on_line=step.note,
-                hint="pip must reach a package index (its settings apply: PIP_INDEX_URL, PIP_PROXY, …)",
+            # Hashes are checked against `requirements` here; what is kept is kept in our own cache.
+            where = ["--dest", str(unfinished), "--require-hashes", "--requirement", str(requirements)]
+            await _pip(
+                "download", "--no-deps", "--prefer-binary", "--python-version", python, *where, step=step
             )
-            (unfinished / "requirements.txt").write_bytes(content)
+            sources = [file for file in unfinished.iterdir() if file.suffix != ".whl"]
+            if sources:
+                step.note("building wheels")
+                here = ["--wheel-dir", str(unfinished), *map(str, sources)]
+                await _pip("wheel", "--no-deps", *here, step=step)
+            for source in sources:
+                source.unlink()
+            (unfinished / "requirements.txt").write_text(_listed(unfinished))
     return target
+
+
+def _listed(wheelhouse: Path) -> str:
+    """The wheels as requirements with the hashes of what is there."""
+    lines = []
+    for wheel in sorted(wheelhouse.glob("*.whl")):
+        name, version = wheel.name.split("-")[:2]
+        lines.append(f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n")
+    return "".join(lines)
+
+
+async def _pip(command: str, *options: str, step: Step) -> None:
+    quiet = ["--no-cache-dir", "--disable-pip-version-check", "--progress-bar=off"]
+    await run(
+        [sys.executable, "-m", "pip", command, *quiet, *options],
+        on_line=step.note,
+        hint="pip must reach a package index (its settings apply: PIP_INDEX_URL, PIP_PROXY, …)",
+    )
 
 
 async def _base(tool: ContainerTool, reporter: Reporter, wanted: str | None) -> str:

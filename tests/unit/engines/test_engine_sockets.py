@@ -1,0 +1,90 @@
+"""Probes over real sockets, and what detection says where nothing works."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+
+import pytest
+from aiohttp import web
+
+from vnodectl.engines.api import EngineError
+from vnodectl.engines.docker_api.service import PodmanService
+from vnodectl.engines.select import Detection, detect
+from vnodectl.engines.sockets import SocketNetwork
+
+
+@pytest.fixture
+async def server():
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/slow":
+            await asyncio.sleep(60)
+        if request.path == "/moved":
+            raise web.HTTPFound("/200")
+        if request.path == "/header":
+            return web.Response(status=200 if request.headers.get("X-Probe") == "1" else 400)
+        return web.Response(status=int(request.path.strip("/")))
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0]
+    yield f"http://{host}:{port}", port
+    await runner.cleanup()
+
+
+def unused_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+async def test_http(server):
+    base, _ = server
+    network = SocketNetwork()
+    assert await network.http(f"{base}/200", (), 20) == 200
+    assert await network.http(f"{base}/503", (), 20) == 503
+    assert await network.http(f"{base}/moved", (), 20) == 302, "redirects are not followed"
+    assert await network.http(f"{base}/header", (("X-Probe", "1"),), 20) == 200
+    with pytest.raises(TimeoutError):
+        await network.http(f"{base}/slow", (), 0.1)
+    with pytest.raises(OSError, match="Cannot connect"):
+        await network.http(f"http://127.0.0.1:{unused_port()}/", (), 20)
+
+
+async def test_tcp(server):
+    _, port = server
+    await SocketNetwork().tcp("127.0.0.1", port, 20)
+    with pytest.raises(ConnectionRefusedError):
+        await SocketNetwork().tcp("127.0.0.1", unused_port(), 20)
+
+
+async def test_without_container_engines_the_reasons_are_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    found = await detect()
+    assert found.kind == "process"
+    assert "podman: it is not installed" in found.reason
+    assert "docker: " in found.reason
+    assert await detect([]) == Detection("process")
+
+
+async def test_a_service_that_cannot_start_says_why(tmp_path):
+    failing = [sys.executable, "-c", "import sys; sys.exit('cannot clone: not permitted')"]
+    service = PodmanService(tmp_path, failing)
+    with pytest.raises(EngineError, match="cannot clone: not permitted"):
+        await service.ensure()
+    await service.stop()
+
+
+async def test_a_long_directory_gets_a_short_socket(tmp_path):
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    service = PodmanService(deep, ["podman"])
+    assert len(service.url) < 100
+    assert service.url == service.url
+    await service.stop()
