@@ -22,7 +22,7 @@ from vnodectl.runtime.streams.spdy_frames import (
 class MemoryTransport:
     """The server's `ByteTransport`; the test feeds `feed` and reads `written`.
 
-    Clear `writable` to be a client that reads nothing.
+    Clear `writable` to be a client that reads nothing, `flushed` to be one that is slow to the end.
     """
 
     def __init__(self) -> None:
@@ -30,6 +30,8 @@ class MemoryTransport:
         self.written: asyncio.Queue[bytes] = asyncio.Queue()
         self.writable = asyncio.Event()
         self.writable.set()
+        self.flushed = asyncio.Event()
+        self.flushed.set()
         self.reads = 0
         self.closed: bool | None = None
         """How it was closed: gracefully or not; None while it is open."""
@@ -45,7 +47,7 @@ class MemoryTransport:
         await self.writable.wait()
 
     async def flush(self) -> None:
-        await self.writable.wait()
+        await self.flushed.wait()
 
     async def close(self, *, graceful: bool) -> None:
         self.closed = graceful

@@ -57,6 +57,12 @@ def up(
     context: Annotated[
         str | None, typer.Option(help="Which context of it (without --kubeconfig: of the usual file).")
     ] = None,
+    network: Annotated[
+        str,
+        typer.Option(
+            help="Use this network of the engine (default: the given cluster's, else one of our own)."
+        ),
+    ] = "",
     base_image: BaseImage = None,
 ) -> None:
     """Start it and leave it running. What it is made of is downloaded or built once and kept.
@@ -75,6 +81,7 @@ def up(
         engine=engine,
         kubeconfig=Path(kubeconfig) if kubeconfig else _usual_kubeconfig() if context else None,
         context=context,
+        network=network,
         base_image=base_image,
     )
     run(lifecycle.up(_layout(name), wishes, Reporter()))

@@ -72,7 +72,9 @@ class ContainerRunner:
         """The attempt was taken away from outside, with the group's network."""
         attempt = self._attempt
         self._kept = []
-        if attempt is not None and isinstance(attempt.state, Running):
+        if attempt is not None and attempt.state is None:
+            self._attempt = None
+        elif attempt is not None and isinstance(attempt.state, Running):
             message = "the network of the group was lost"
             self._record_end(
                 attempt,

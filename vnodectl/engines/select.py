@@ -48,8 +48,8 @@ class Detection:
 
 
 def our_programs() -> Programs:
-    """The connector's image is this very program."""
-    return dict.fromkeys(("vnodectl", "connector", "vnode-connector"), (sys.executable, "-m", "vnodectl"))
+    """The connector's image, by the chart's name and the sandbox's, is this very program."""
+    return dict.fromkeys(("vnodectl", "vnodectl/connector"), (sys.executable, "-m", "vnodectl"))
 
 
 def open_engine(

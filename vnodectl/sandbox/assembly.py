@@ -79,6 +79,7 @@ class Assembly:
     async def _cluster(self) -> dict[str, str]:
         if self._plan.control_plane is None:
             node_kubeconfig = self._layout.kubeconfig
+            self._say("using the cluster of the kubeconfig")
         else:
             node_kubeconfig = await self._control_plane(Path(self._plan.control_plane))
         await self._nodes(node_kubeconfig)
@@ -133,7 +134,7 @@ class Assembly:
 
         async with await connect(str(self._layout.kubeconfig)) as client:
             for name in self._plan.node_names:
-                await self._node(name, node_kubeconfig, client.server)
+                await self._node(name, node_kubeconfig, self._plan.api_server or client.server)
             # Without it, the API server refuses every pod.
             while True:
                 try:

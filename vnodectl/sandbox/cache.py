@@ -19,23 +19,34 @@ _POLL = 0.2
 async def file_lock(path: Path, *, on_wait: Callable[[], None] | None = None) -> AsyncIterator[None]:
     """Hold an exclusive lock on `path` among all processes; the kernel frees it when its holder dies.
 
-    `on_wait` is called once if somebody else holds it now.
+    Its holder may delete the file. `on_wait` is called once if somebody else holds it now.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _open(path)
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if on_wait is not None:
-                    on_wait()
-                    on_wait = None
-                await asyncio.sleep(_POLL)
+        while not _lock(descriptor, path):
+            if on_wait is not None:
+                on_wait()
+                on_wait = None
+            await asyncio.sleep(_POLL)
+            os.close(descriptor)
+            descriptor = _open(path)
         yield
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _lock(descriptor: int, path: Path) -> bool:
+    """Whether the lock is ours now, and is that of the file which has this path."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 @asynccontextmanager

@@ -61,12 +61,12 @@ async def stand(layout: Layout, plan: Plan) -> Ground:
     """Make the sandbox's network, if it has one; it stays until `leave`, even without containers."""
     if not plan.bridge:
         return Ground()
-    name = f"vnodectl-{layout.scope}"
+    name = plan.network or f"vnodectl-{layout.scope}"
     try:
         async with opened_driver(plan.engine, scope=layout.scope, state_dir=_state(layout)) as driver:
             bridge = await driver.hold_network(name)
     except EngineError as error:
-        raise VnodectlError(f"{plan.engine} cannot make the network {name}: {error}") from error
+        raise VnodectlError(f"{plan.engine} cannot use the network {name}: {error}") from error
     return Ground(bridge.gateway, bridge.name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 
 from vnodectl import __version__, errors
 from vnodectl.errors import ComponentDied, ToolMissing, UsageError, VnodectlError
-from vnodectl.sandbox import ground, kubeconfig, processes, sweep, tools
+from vnodectl.sandbox import existing, ground, kubeconfig, processes, sweep, tools
 from vnodectl.sandbox.cache import file_lock
 from vnodectl.sandbox.children import tail
 from vnodectl.sandbox.environment import for_components
@@ -32,13 +33,15 @@ _STOP_SECONDS = 60.0
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What `up` is asked for. `kubeconfig` names a cluster to use instead of a control plane of our own;
-    with no `nodes` and no cloud only the control plane runs, on loopback."""
+    with no `nodes` and no cloud only the control plane runs, on loopback. `network` is a network of the
+    engine to use instead of one of our own."""
 
     nodes: int = 1
     cloud: str = "azure"
     engine: str = "auto"
     kubeconfig: Path | None = None
     context: str | None = None
+    network: str = ""
     base_image: str | None = None
 
     def __post_init__(self) -> None:
@@ -66,42 +69,56 @@ async def up(layout: Layout, wishes: Wishes, reporter: Reporter) -> Record:
             reporter.say(f"the sandbox {layout.name} is running already")
             return record
         await _end(layout, record)
-        workers = wishes.nodes > 0 or wishes.cloud != NO_CLOUD
-        choice = await ground.choose(wishes.engine, reporter) if workers else ground.Choice("")
-        programs = await tools.prepare(layout.home, reporter)
-        pictures = await _images(layout, choice.engine, reporter, base=wishes.base_image)
-        plan = Plan(
-            run=uuid.uuid4().hex,
-            identity=Identity.fresh(),
-            control_plane=None if wishes.kubeconfig else str(programs.control_plane),
-            engine=choice.engine,
-            bridge=choice.bridge,
-            nodes=wishes.nodes,
-            cloud=wishes.cloud,
-            connector_image=pictures.connector,
-            smoke_image=pictures.workload,
-        )
         try:
-            layout.make()
-            plan.save(layout.plan)
-            if wishes.kubeconfig is not None:
-                kubeconfig.copy_context(wishes.kubeconfig, wishes.context, layout.kubeconfig)
-            for name, path, found in (
-                ("helm", programs.helm, programs.helm_on_path),
-                ("kubectl", programs.kubectl, programs.kubectl_on_path),
-            ):
-                if not found:
-                    (layout.bin / name).symlink_to(path)
+            plan = await _plan(layout, wishes, reporter)
             with reporter.step(f"sandbox {layout.name}") as step:
                 await _supervise(layout, plan, reporter, step)
         except BaseException:
-            with reporter.step("undoing what was started"):
-                await _end(layout, Record.load(layout.record))
+            if layout.root.exists():
+                with reporter.step("undoing what was started"):
+                    await _end(layout, Record.load(layout.record))
             raise
         record = Record.load(layout.record)
         if record is None:
             raise VnodectlError(f"the sandbox {layout.name} was taken down while it started")
         return record
+
+
+async def _plan(layout: Layout, wishes: Wishes, reporter: Reporter) -> Plan:
+    """Decide everything, make what takes long, and leave it all in the sandbox's directory."""
+    workers = wishes.nodes > 0 or wishes.cloud != NO_CLOUD
+    choice = await ground.choose(wishes.engine, reporter) if workers else ground.Choice("")
+    programs = await tools.prepare(layout.home, reporter, own_cluster=wishes.kubeconfig is None)
+    pictures = await _images(layout, choice.engine, reporter, base=wishes.base_image)
+    plan = Plan(
+        run=uuid.uuid4().hex,
+        identity=Identity.fresh(),
+        control_plane=None if wishes.kubeconfig else str(programs.control_plane),
+        engine=choice.engine,
+        bridge=choice.bridge,
+        network=wishes.network,
+        nodes=wishes.nodes,
+        cloud=wishes.cloud,
+        connector_image=pictures.connector,
+        smoke_image=pictures.workload,
+    )
+    layout.make()
+    for name, path, on_path in (
+        ("helm", programs.helm, programs.helm_on_path),
+        ("kubectl", programs.kubectl, programs.kubectl_on_path),
+    ):
+        if not on_path:
+            (layout.bin / name).symlink_to(path)
+    if wishes.kubeconfig is not None:
+        kubeconfig.copy_context(wishes.kubeconfig, wishes.context, layout.kubeconfig)
+        server = await existing.api_server_for_pods(layout.kubeconfig, plan.node_names)
+        network = plan.network
+        if plan.bridge and not network:
+            network = await existing.network_around(plan.engine, server)
+        plan = dataclasses.replace(plan, api_server=server, network=network)
+    # Only now: from here on, `down` removes the plan's nodes from the cluster.
+    plan.save(layout.plan)
+    return plan
 
 
 async def images(
@@ -179,6 +196,7 @@ async def down(layout: Layout, reporter: Reporter) -> bool:
             processes.send(record.supervisor.pid, record.supervisor.started, signal.SIGTERM)
         async with file_lock(layout.lock, on_wait=lambda: step.note("waiting for another vnodectl")):
             await _end(layout, Record.load(layout.record))
+            layout.lock.unlink(missing_ok=True)
     return True
 
 

@@ -38,8 +38,9 @@ class Identity:
 class Plan:
     """`run` marks every process. `control_plane` is the directory of its programs; None: the cluster of
     the kubeconfig that lies in the sandbox's directory already. `engine` runs containers, with `bridge`
-    in a network of their own; "" where neither nodes nor a cloud are wanted. Images are references in
-    the engine's own storage, "" for none.
+    in a network of their own or, where one is named, in `network`, which is not ours to remove; "" where
+    neither nodes nor a cloud are wanted. `api_server` is what pods call, where that differs from the
+    kubeconfig's. Images are references in the engine's own storage, "" for none.
     """
 
     run: str
@@ -47,6 +48,8 @@ class Plan:
     control_plane: str | None
     engine: str = ""
     bridge: bool = False
+    network: str = ""
+    api_server: str = ""
     nodes: int = 1
     cloud: str = "azure"
     connector_image: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from vnodectl.errors import VnodectlError
-from vnodectl.sandbox import ground, processes
+from vnodectl.sandbox import existing, ground, processes
 from vnodectl.sandbox.cache import remove_tree
 from vnodectl.sandbox.layout import Layout
 from vnodectl.sandbox.plan import Plan
@@ -20,6 +20,8 @@ async def everything(layout: Layout) -> None:
     """
     plan = _plan(layout)
     if plan is not None:
+        if plan.control_plane is None and layout.kubeconfig.is_file():
+            await existing.remove_nodes(layout.kubeconfig, plan.node_names)
         await ground.leave(layout, plan)
         if left := await asyncio.to_thread(processes.kill_run, plan.run):
             raise VnodectlError(f"these processes of the sandbox do not end: {left}")

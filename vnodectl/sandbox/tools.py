@@ -31,13 +31,14 @@ _SEMVER = re.compile(r"^v(\d+)\.(\d+)\.(\d+)(?:[-+][0-9A-Za-z.+-]+)?$")
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Where the programs are. `control_plane` is a directory with etcd, kube-apiserver and the others.
+    """Where the programs are. `control_plane` is a directory with etcd, kube-apiserver and the others; None
+    where nobody needs it.
 
     `helm` and `kubectl` are full paths; `helm_on_path` and `kubectl_on_path` say whether a plain
     `helm` or `kubectl` means just these.
     """
 
-    control_plane: Path
+    control_plane: Path | None
     helm: Path
     kubectl: Path
     helm_on_path: bool
@@ -50,9 +51,12 @@ def suitable_helm(version: str) -> bool:
     return found is not None and (3, 8) <= (int(found[1]), int(found[2])) < (5, 0)
 
 
-async def prepare(home: Path, reporter: Reporter, *, sources: Sources | None = None) -> Tools:
+async def prepare(
+    home: Path, reporter: Reporter, *, own_cluster: bool = True, sources: Sources | None = None
+) -> Tools:
     """Everything a sandbox runs, made where it is missing. `home` keeps it for all sandboxes of this user.
 
+    Without `own_cluster`, the control plane is only made where it is needed as the kubectl.
     Raises ToolMissing where neither a download nor a build is possible, ProgramFailed with the
     compiler's last lines where a build fails.
     """
@@ -60,14 +64,17 @@ async def prepare(home: Path, reporter: Reporter, *, sources: Sources | None = N
     tools = home / "tools"
     tools.mkdir(parents=True, exist_ok=True)
     arch = machine()
-    control_plane = tools / f"controlplane-{KUBERNETES}-{_module_digest()}"
-    await _provide(
-        f"Kubernetes {KUBERNETES} (control plane)",
-        control_plane,
-        sources.control_plane(arch),
-        partial(_build_control_plane, tools),
-        reporter,
-    )
+    found = shutil.which("kubectl")
+    control_plane = None
+    if own_cluster or found is None:
+        control_plane = tools / f"controlplane-{KUBERNETES}-{_module_digest()}"
+        await _provide(
+            f"Kubernetes {KUBERNETES} (control plane)",
+            control_plane,
+            sources.control_plane(arch),
+            partial(_build_control_plane, tools),
+            reporter,
+        )
     helm = await _helm_on_path()
     helm_on_path = helm is not None
     if helm is None:
@@ -77,13 +84,13 @@ async def prepare(home: Path, reporter: Reporter, *, sources: Sources | None = N
         )
         helm = folder / "helm"
     await _drop_work(tools)
-    kubectl = shutil.which("kubectl")
+    kubectl = control_plane / "kubectl" if found is None and control_plane is not None else Path(found or "")
     return Tools(
         control_plane=control_plane,
         helm=helm,
-        kubectl=Path(kubectl) if kubectl else control_plane / "kubectl",
+        kubectl=kubectl,
         helm_on_path=helm_on_path,
-        kubectl_on_path=kubectl is not None,
+        kubectl_on_path=found is not None,
     )
 
 

@@ -151,6 +151,8 @@ class FakeDriver:
 
     async def start(self, attempt: Attempt) -> Attempt:
         await self._pass_gate("start")
+        if attempt.id not in self.containers:
+            raise CannotRun("there is no such container")
         if attempt.container in self.refuse_start:
             raise CannotRun(self.refuse_start[attempt.container])
         attempt = replace(attempt, state=Running(self.clock.now()))

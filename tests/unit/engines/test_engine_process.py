@@ -27,8 +27,8 @@ from vnodectl.engines.api import (
     Terminated,
     VolumeSpec,
 )
-from vnodectl.engines.process.invocation import invocation, program_name, rewritten
-from vnodectl.engines.select import open_engine
+from vnodectl.engines.process.invocation import invocation, program_of, rewritten
+from vnodectl.engines.select import open_engine, our_programs
 
 SHELL = {"shell": ("/bin/sh",)}
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -105,9 +105,19 @@ def test_paths_below_mounts_are_rewritten(word, here):
     assert rewritten(word, {"/etc/app": "/state/v", "/etc/app/nested": "/state/w"}) == here
 
 
-@pytest.mark.parametrize("image", ["vnodectl", "localhost/vnodectl:1", "reg:5000/a/vnodectl:1@sha256:0"])
-def test_program_names(image):
-    assert program_name(image) == "vnodectl"
+@pytest.mark.parametrize(
+    ("image", "program"),
+    [
+        ("vnodectl", "vnodectl"),
+        ("localhost/vnodectl:1", "vnodectl"),
+        ("reg:5000/a/vnodectl:1@sha256:0", "vnodectl"),
+        ("localhost/vnodectl/connector:1", "vnodectl/connector"),
+        ("localhost/other/connector:1", None),
+        ("notvnodectl", None),
+    ],
+)
+def test_programs_by_their_image(image, program):
+    assert program_of(image, our_programs()) == program
 
 
 def test_invocations(tmp_path):
@@ -229,7 +239,7 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from vnodectl.engines.api import ContainerSpec, GroupSpec
-from vnodectl.engines.select import open_engine
+from vnodectl.engines.select import open_engine, our_programs
 
 async def main():
     engine = open_engine("process", scope="s", state_dir=Path(sys.argv[1]), programs={"shell": ("/bin/sh",)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Callable
 
@@ -463,6 +464,29 @@ async def test_a_lost_network_restarts_the_containers(engine, driver, clock):
     assert isinstance(status.state, Running)
     assert status.restarts == 1
     assert status.previous.exit_code == 137
+
+
+async def test_what_was_only_created_is_made_again_with_the_network(make_engine, driver, clock):
+    driver.gate_at = "start"
+    first = make_engine()
+    await first.start()
+    await first.create(group())
+    await driver.gated.wait()
+    closing = asyncio.create_task(first.aclose())
+    await clock.advance(0)
+    driver.refuse_start["web"] = "the machine went down"
+    driver.gate.set()
+    await closing
+    driver.refuse_start.clear()
+    driver.groups.clear()
+
+    second = make_engine()
+    await second.start()
+    await clock.advance(0)
+    status = (await second.get("g")).containers[0]
+    assert isinstance(status.state, Running)
+    assert status.previous is None, "it has not failed, it was never started"
+    await second.aclose()
 
 
 async def test_logs_show_the_attempt_that_the_kubelet_would(engine, driver, clock):

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.aci_pods import make_pod
 
-from vnodectl.providers.aci.registries import credentials, registry_of
+from vnodectl.providers.aci.registries import credentials
 from vnodectl.providers.aci.settings import AciSettings, NodeIdentity
 from vnodectl.providers.aci.translate import translate
+from vnodectl.providers.registries import registry_of
 from vnodectl.runtime.provider import (
     EmptyDir,
     EnvVar,

@@ -162,17 +162,17 @@ async def test_a_client_that_vanishes_while_its_input_is_held_back_is_noticed(tm
         kubelet.spdy(path) as (client, writer, _),
     ):
         _, stdin, _ = await streams(client, "error", "stdin", "stdout")
-
-        async def flood() -> None:
-            while True:
-                await client.write(stdin, b"x" * 100_000)
-
-        flooding = asyncio.create_task(flood())
+        flooding = asyncio.create_task(flood(client, stdin))
         await until_running(kubelet.provider, 1)
         await until_stalled(writer)
         flooding.cancel()
         writer.transport.abort()
         await until_idle(kubelet.provider)
+
+
+async def flood(client: SpdyClient, stream: int) -> None:
+    while True:
+        await client.write(stream, b"x" * 100_000)
 
 
 async def until_stalled(writer: asyncio.StreamWriter) -> None:
@@ -184,14 +184,16 @@ async def until_stalled(writer: asyncio.StreamWriter) -> None:
             await asyncio.sleep(0.2)
 
 
-async def test_the_tail_reaches_a_client_that_reads_late(kubelet: Kubelet) -> None:
-    """The command has long ended, and there is input that nobody will read."""
+async def test_the_tail_reaches_a_client_whose_input_nobody_reads(tmp_path: Path) -> None:
     script = "head%20-c%20300000%20/dev/zero;echo%20end"
-    async with kubelet.spdy(sh(script, "input", "output")) as (client, _, _):
+    limits = SessionLimits(inbound=1000)
+    path = sh(script, "input", "output")
+    async with running(Kubelet(tmp_path, limits=limits)) as kubelet, kubelet.spdy(path) as (client, _, _):
         error, stdin, stdout = await streams(client, "error", "stdin", "stdout")
-        await client.write(stdin, b"y" * 100_000)
-        await until_idle(kubelet.provider)
-        await client.to_the_end()
+        flooding = asyncio.create_task(flood(client, stdin))
+        await client.until(lambda: client.goodbye is not None)
+        flooding.cancel()
+        await asyncio.gather(flooding, return_exceptions=True)
     assert len(client.data[stdout]) == 300_004
     assert json.loads(client.data[error])["status"] == "Success"
 

@@ -347,7 +347,9 @@ async def test_a_container_that_has_not_started_has_no_log(
     )
 
 
-async def test_a_log_that_breaks_off_does_not_look_complete(kubelet: Kubelet) -> None:
+async def test_a_log_that_breaks_off_does_not_look_complete(
+    kubelet: Kubelet, caplog: pytest.LogCaptureFixture
+) -> None:
     async def broken(*_: object) -> AsyncIterator[bytes]:
         yield b"begin\n"
         raise Retryable("Throttled", "the cloud throttles")
@@ -355,6 +357,18 @@ async def test_a_log_that_breaks_off_does_not_look_complete(kubelet: Kubelet) ->
     kubelet.provider.logs = broken  # type: ignore[method-assign]
     with pytest.raises(aiohttp.ClientError):
         await kubelet.get("/containerLogs/default/web/main")
+    assert "broke off: the cloud throttles" in caplog.text
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_a_bug_of_the_provider_is_a_500(kubelet: Kubelet, caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(*_: object) -> AsyncIterator[bytes]:
+        raise ValueError("hunter2")
+        yield b""
+
+    kubelet.provider.logs = broken  # type: ignore[method-assign]
+    status, text = await kubelet.get("/containerLogs/default/web/main")
+    assert (status, "hunter2" in text, "hunter2" in caplog.text) == (500, False, True)
 
 
 # --- life -----------------------------------------------------------------------------------------

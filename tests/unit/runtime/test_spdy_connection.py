@@ -158,6 +158,12 @@ def test_windows_are_granted_for_what_was_consumed(peer: Peer) -> None:
     assert sorted(peer.answers(), key=repr) == [WindowUpdate(0, half), WindowUpdate(1, half)]
 
 
+def test_no_window_is_granted_to_a_stream_that_has_ended(peer: Peer) -> None:
+    peer.send(SynStream(1), Data(1, b"x" * INITIAL_WINDOW, fin=True))
+    peer.connection.consumed(1, INITIAL_WINDOW)
+    assert peer.answers() == [WindowUpdate(0, INITIAL_WINDOW)]
+
+
 def test_data_nobody_wants_still_frees_the_connections_window(peer: Peer) -> None:
     peer.send(SynStream(1))
     peer.connection.reset(1)

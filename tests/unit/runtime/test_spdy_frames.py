@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 
 import pytest
@@ -88,6 +89,7 @@ def test_syn_stream_as_drawn_in_the_specification() -> None:
     assert read(wire) == [expected]
     written = FrameWriter().write(expected)
     assert written[:18] == wire[:5] + written[5:8] + payload[:10]
+    assert written[20:24] == bytes.fromhex("e3c6a7c2"), "compressed with the dictionary"
     assert zlib.decompressobj(zdict=DICTIONARY).decompress(written[18:]) == headers
 
 
@@ -149,6 +151,18 @@ def test_a_hostile_header_block_is_an_error(content: bytes) -> None:
     wire = bytes.fromhex("8003 0002 00") + len(payload).to_bytes(3, "big") + payload
     with pytest.raises(SpdyError):
         read(wire)
+
+
+def test_a_header_block_that_would_fill_the_memory_is_not_inflated() -> None:
+    payload = bytes.fromhex("00000001") + deflated(b"\0" * 50_000_000)
+    wire = bytes.fromhex("8003 0002 00") + len(payload).to_bytes(3, "big") + payload
+    tracemalloc.start()
+    try:
+        with pytest.raises(SpdyError):
+            read(wire)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 ids = st.integers(1, 2**31 - 1)

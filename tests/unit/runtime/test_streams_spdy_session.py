@@ -233,12 +233,39 @@ async def test_pings_are_answered_while_a_command_runs() -> None:
         await streams.read_stdin()
         return 0
 
-    async with serving(command) as (client, _):
+    async with serving(command, limits=SessionLimits(heartbeat=3600, linger=0.05)) as (client, _):
         _, stdin, *_ = await opened(client, "error", "stdin", "stdout", "stderr")
         await client.say(Ping(7))
         await client.until(lambda: Ping(7) in client.frames)
         await client.write(stdin, fin=True)
         await client.to_the_end()
+
+
+async def test_the_connection_is_kept_until_all_has_gone_out() -> None:
+    async def command(_: Streams) -> int:
+        return 0
+
+    async with serving(command) as (client, transport):
+        transport.flushed.clear()
+        await opened(client, "error", "stdin", "stdout", "stderr")
+        await client.until(lambda: client.goodbye is not None)
+        await asyncio.sleep(2 * LIMITS.linger)  # longer than a peer that has everything may take
+        assert transport.closed is None
+        transport.flushed.set()
+        await client.to_the_end()
+    assert transport.closed is True
+
+
+async def test_after_goodbye_the_peer_has_time_to_hang_up_first() -> None:
+    async def command(_: Streams) -> int:
+        return 0
+
+    async with serving(command, limits=SessionLimits(linger=3600)) as (client, transport):
+        _, stdin, *_ = await opened(client, "error", "stdin", "stdout", "stderr")
+        await client.until(lambda: client.goodbye is not None)
+        await client.write(stdin, b"late")
+        assert transport.closed is None
+    assert transport.closed is not None
 
 
 # --- back-pressure --------------------------------------------------------------------------------

@@ -87,6 +87,27 @@ async def test_a_lock_excludes_and_is_given_free(tmp_path: Path) -> None:
     await asyncio.wait_for(task, 10)
 
 
+async def test_the_holder_of_a_lock_may_delete_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    waited, entered, leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def take() -> None:
+        async with file_lock(path, on_wait=waited.set):
+            entered.set()
+            await leave.wait()
+
+    async with file_lock(path):
+        task = asyncio.create_task(take())
+        await asyncio.wait_for(waited.wait(), 10)
+        path.unlink()
+    await asyncio.wait_for(entered.wait(), 10)
+    waited.clear()
+    third = asyncio.create_task(take())
+    await asyncio.wait_for(waited.wait(), 10)
+    leave.set()
+    await asyncio.wait_for(asyncio.gather(task, third), 10)
+
+
 def test_a_tree_with_read_only_parts_can_be_removed(tmp_path: Path) -> None:
     folder = tmp_path / "mod" / "deep"
     folder.mkdir(parents=True)

@@ -24,7 +24,7 @@ _PODMAN = """#!/bin/sh
 echo "$@" >> "$PODMAN_CALLS"
 file() { echo "$PODMAN_IMAGES/$(echo "$1" | tr '/:' '__')"; }
 case "$1" in
-  image) for last; do :; done; [ -e "$(file "$last")" ] ;;
+  "image") [ "$2" = inspect ] || exit 0; for last; do :; done; [ -e "$(file "$last")" ] ;;
   pull) for last; do :; done; [ -n "$PULLS" ] && touch "$(file "$last")" ;;
   import) for last; do :; done; touch "$(file "$last")" ;;
   rmi) ;;

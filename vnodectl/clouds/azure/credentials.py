@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vnodectl.clouds.azure.settings import AzureSettings
+from vnodectl.clouds.secret_file import SecretFile
 from vnodectl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,29 +15,6 @@ if TYPE_CHECKING:
 
 # The Azure CLI takes up to several seconds to start on a slow machine.
 _CLI_TIMEOUT = 30
-
-
-class SecretFile:
-    """A client secret in a file that Kubernetes may replace at any time (a mounted Secret)."""
-
-    def __init__(self, path: str) -> None:
-        self.path = Path(path)
-        self._stamp: tuple[int, int, int] | None = None
-        self._value = ""
-
-    def read(self) -> str:
-        """The secret as it is now. Raises `UsageError` where the file is missing or empty."""
-        try:
-            stat = self.path.stat()
-            stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-            if stamp != self._stamp:
-                self._value = self.path.read_text(encoding="utf-8").strip()
-                self._stamp = stamp
-        except OSError as error:
-            raise UsageError(f"client secret file {self.path}: {error.strerror}") from error
-        if not self._value:
-            raise UsageError(f"client secret file {self.path} is empty")
-        return self._value
 
 
 class RotatingSecretCredential:

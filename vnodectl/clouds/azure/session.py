@@ -21,6 +21,7 @@ from vnodectl.clouds.azure.errors import (
 )
 from vnodectl.clouds.azure.settings import AzureSettings
 from vnodectl.clouds.azure.transport import CallMeter
+from vnodectl.clouds.http import http_session, tls_context
 from vnodectl.errors import CloudUnreachable, UsageError
 
 if TYPE_CHECKING:
@@ -73,9 +74,10 @@ class AzureSession:
 
     async def __aenter__(self) -> AzureSession:
         credentials.check(self.settings)
-        context = transport.tls_context(self.settings.ca_bundle)
+        context = tls_context(self.settings.ca_bundle)
         async with AsyncExitStack() as stack:
-            http = await stack.enter_async_context(transport.http_session(context))
+            # azure-core decompresses itself.
+            http = await stack.enter_async_context(http_session(context, auto_decompress=False))
             self._http = http
             self._credential = credentials.credential(self.settings, lambda: transport.transport(http))
             stack.push_async_callback(self._credential.close)

@@ -1,14 +1,12 @@
-"""The HTTP side of every Azure call: one connection pool, one TLS context, one list of policies."""
+"""The HTTP side of every Azure call: its transport, its policies, its meter."""
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vnodectl import __version__
 from vnodectl.clouds.azure.errors import parse_retry_after
-from vnodectl.errors import UsageError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -49,29 +47,6 @@ class CallMeter:
             self.remaining_reads = int(reads)
         if writes.isdigit():
             self.remaining_writes = int(writes)
-
-
-def tls_context(ca_bundle: str) -> ssl.SSLContext:
-    """The system roots, and the bundle's certificates besides. Raises `UsageError` for an unusable file."""
-    context = ssl.create_default_context()
-    if ca_bundle:
-        try:
-            context.load_verify_locations(cafile=ca_bundle)
-        except (OSError, ssl.SSLError) as error:
-            raise UsageError(f"VNODECTL_CA_BUNDLE {ca_bundle}: {error}") from error
-    return context
-
-
-def http_session(context: ssl.SSLContext) -> aiohttp.ClientSession:
-    """The pool shared by azure-identity, every management client and our own WebSockets. Honours proxies."""
-    import aiohttp
-
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=context, limit=64),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,  # azure-core decompresses itself
-        trust_env=True,
-    )
 
 
 def transport(session: aiohttp.ClientSession) -> Any:

@@ -31,7 +31,7 @@ from vnodectl.engines.clock import Clock
 from vnodectl.engines.codec import decode, encode
 from vnodectl.engines.crilog import LogWriter, read_log
 from vnodectl.engines.driver import Attempt, BadConfig, CannotRun, Image, Network
-from vnodectl.engines.process.invocation import Invocation, Programs, invocation, program_name
+from vnodectl.engines.process.invocation import Invocation, Programs, invocation, program_of
 from vnodectl.engines.process.pipes import Pipe, copy_lines, run_command
 from vnodectl.engines.tasks import background
 from vnodectl.engines.workspace import Workspace
@@ -64,7 +64,7 @@ class ProcessDriver:
         self._addresses: dict[str, str] = {}
 
     def knows(self, image: str) -> bool:
-        return program_name(image) in self._programs
+        return program_of(image, self._programs) is not None
 
     # --- its own life -----------------------------------------------------------------------------
 
@@ -110,7 +110,8 @@ class ProcessDriver:
             del self._invocations[key]
 
     async def image(self, reference: str) -> Image | None:
-        return Image(f"program:{program_name(reference)}") if self.knows(reference) else None
+        name = program_of(reference, self._programs)
+        return Image(f"program:{name}") if name is not None else None
 
     async def pull(self, reference: str, auth: RegistryAuth | None) -> Image:  # noqa: ARG002 - no registry
         if (image := await self.image(reference)) is None:
@@ -152,7 +153,7 @@ class ProcessDriver:
         self._invocations[key] = invocation(
             container, self._programs, sources, ip=ip, home=str(home), ambient=os.environ
         )
-        image = f"program:{program_name(container.image)}"
+        image = f"program:{program_of(container.image, self._programs)}"
         attempt = Attempt(container.name, number, f"{self.name}://{key}", image)
         self._save(attempt)
         return attempt

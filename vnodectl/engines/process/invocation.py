@@ -12,7 +12,7 @@ SERVICE_ACCOUNT_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 SERVICE_ACCOUNT_VARIABLE = "VNODECTL_SERVICE_ACCOUNT_DIR"
 
 Programs = Mapping[str, Sequence[str]]
-"""The last part of an image's repository, e.g. "vnodectl", to the start of a command line."""
+"""The end of an image's repository, e.g. "vnodectl" or "team/vnodectl", to the start of a command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,12 @@ class Invocation:
     directory: str
 
 
-def program_name(image: str) -> str:
-    """`registry:5000/team/vnodectl:1.2@sha256:…` → `vnodectl`."""
-    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+def program_of(image: str, programs: Programs) -> str | None:
+    """The key of the program that an image is: `registry:5000/team/vnodectl:1.2@sha256:…` → `vnodectl`."""
+    path, slash, last = image.partition("@")[0].rpartition("/")
+    repository = path + slash + last.partition(":")[0]
+    fitting = [key for key in programs if repository == key or repository.endswith(f"/{key}")]
+    return max(fitting, key=len, default=None)
 
 
 def invocation(
@@ -36,14 +39,15 @@ def invocation(
     home: str,
     ambient: Mapping[str, str],
 ) -> Invocation:
-    """`sources` maps mount paths to directories here; `home` is the program's home directory.
+    """How to run a container whose image is one of `programs`.
 
+    `sources` maps mount paths to directories here; `home` is the program's home directory.
     Of the `ambient` environment only what finding programs takes is kept. The directory of the service
     account's token is told by VNODECTL_SERVICE_ACCOUNT_DIR, since its usual path is fixed.
     """
-    prefix = tuple(programs[program_name(container.image)])
+    prefix = tuple(programs[program_of(container.image, programs) or ""])
     command, args = container.command or (), container.args or ()
-    if command and PurePosixPath(command[0]).name == program_name(container.image):
+    if command and PurePosixPath(command[0]).name == prefix[-1].rpartition("/")[2]:
         command = command[1:]
     elif command:
         # Something else than the image's own program, e.g. a shell.

@@ -1,27 +1,18 @@
-"""Logs, from a service that offers the last lines and timestamps only.
-
-Following means asking again and finding where the last answer ended: by the lines themselves, which carry
-timestamps, so that nothing is told twice and nothing is left out.
-"""
+"""Logs of Azure Container Instances: the last lines, with timestamps."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from datetime import datetime
 
 from vnodectl.clouds.azure import AzureError
 from vnodectl.errors import VnodectlError
+from vnodectl.providers import logtail
 from vnodectl.providers.aci.failures import of_request
 from vnodectl.providers.aci.groups import Groups
-from vnodectl.providers.aci.timing import Timer
+from vnodectl.providers.timing import Timer
 from vnodectl.runtime.provider import LogOptions, NotFound, Unsupported
-
-FOLLOW_INTERVAL = 2.0
-_QUIET_INTERVAL = 5.0
-_WINDOW = 500
-_ANCHOR = 16
-_STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ?")
 
 
 async def read(
@@ -34,66 +25,21 @@ async def read(
     wall: Callable[[], datetime],
     ended: Callable[[], bool],
 ) -> AsyncIterator[bytes]:
-    """The container's output in chunks of whole lines.
+    """The container's output in chunks of whole lines; `ended` as in `logtail.Source`.
 
-    `ended` says whether the container has ended for good; a followed log ends once it has and nothing new
-    came. Raises `NotFound` where there is no such group, container or log yet, `Unsupported` for the log of
+    Raises `NotFound` where there is no such group, container or log yet, `Unsupported` for the log of
     a previous instance (ACI keeps none).
     """
     if options.previous:
         raise Unsupported("Azure Container Instances keeps no log of a container's previous instance")
-    since = _since(options, wall())
-    wanted = None if since or options.tail is None else max(options.tail, _ANCHOR)
-    lines = await _lines(groups, name, container, wanted)
-    told = [line for line in lines if since is None or _newer(line, since)]
-    if options.tail is not None:
-        told = told[max(0, len(told) - options.tail) :]
-    left = options.limit_bytes
-    chunk, left = _cut(_render(told, stamped=options.timestamps), left)
-    if chunk:
-        yield chunk
-    pause = FOLLOW_INTERVAL
-    while options.follow and left != 0:
-        last = ended()
-        await timer.sleep(pause)
-        fresh, lines = await _after(groups, name, container, lines)
-        chunk, left = _cut(_render(fresh, stamped=options.timestamps), left)
-        if chunk:
-            pause = FOLLOW_INTERVAL
+
+    async def fetch(tail: int | None) -> list[str]:
+        return await _lines(groups, name, container, tail)
+
+    source = logtail.Source(fetch, ended)
+    async with aclosing(logtail.read(source, options, timer=timer, wall=wall)) as chunks:
+        async for chunk in chunks:
             yield chunk
-        elif last:
-            return
-        else:
-            pause = _QUIET_INTERVAL
-
-
-async def _after(
-    groups: Groups, name: str, container: str, seen: Sequence[str]
-) -> tuple[list[str], list[str]]:
-    """(lines that came after `seen`, what is seen now)."""
-    window = _WINDOW
-    while True:
-        lines = await _lines(groups, name, container, window)
-        whole = len(lines) < window
-        if whole and lines[: len(seen)] == list(seen):
-            return lines[len(seen) :], lines
-        at = _position(lines, seen[-_ANCHOR:])
-        if at is not None:
-            return lines[at:], lines
-        if whole:
-            return lines, lines  # the container was restarted and its log began anew
-        window *= 10
-
-
-def _position(lines: Sequence[str], anchor: Sequence[str]) -> int | None:
-    """Where `lines` go on after the last occurrence of `anchor`; None where it does not occur."""
-    if not anchor:
-        return 0
-    size = len(anchor)
-    for end in range(len(lines), size - 1, -1):
-        if list(lines[end - size : end]) == list(anchor):
-            return end
-    return None
 
 
 async def _lines(groups: Groups, name: str, container: str, tail: int | None) -> list[str]:
@@ -107,38 +53,3 @@ async def _lines(groups: Groups, name: str, container: str, tail: int | None) ->
     except VnodectlError as error:
         raise of_request(error) from error
     return content.splitlines()
-
-
-def _since(options: LogOptions, now: datetime) -> datetime | None:
-    if options.since_time:
-        when = datetime.fromisoformat(options.since_time)
-        return when if when.tzinfo else when.replace(tzinfo=UTC)
-    return None if options.since is None else now - timedelta(seconds=options.since)
-
-
-def _newer(line: str, since: datetime) -> bool:
-    """Lines whose time cannot be read are told rather than lost."""
-    match = _STAMPED.match(line)
-    return match is None or _time(match[1]) >= since
-
-
-def _time(text: str) -> datetime:
-    """Nanoseconds are cut to the microseconds that Python keeps."""
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
-
-
-def _render(lines: Sequence[str], *, stamped: bool) -> bytes:
-    if not lines:
-        return b""
-    shown = (
-        lines
-        if stamped
-        else [_STAMPED.sub("", line, count=1) if _STAMPED.match(line) else line for line in lines]
-    )
-    return ("\n".join(shown) + "\n").encode()
-
-
-def _cut(chunk: bytes, left: int | None) -> tuple[bytes, int | None]:
-    if left is None:
-        return chunk, None
-    return chunk[:left], left - len(chunk[:left])

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
 
 from vnodectl.clouds.azure import tags as tag
 from vnodectl.clouds.azure.tags import Owner
+from vnodectl.providers.names import readable_name
 from vnodectl.runtime.provider import JSON, PodKey
 
 NAME_MAX = 63
 """ACI's limit for a group's name, of [a-z0-9-], no hyphen first, last or twice in a row."""
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
 
 def group_name(key: PodKey) -> str:
-    """`<namespace and name, cut>-<uid>`. Two pods never share one, as no two pods share a UID.
-
-    A UID that is no UUID (static pods have hashes) is replaced by a hash of itself.
-    """
-    uid = key.uid.lower()
-    part = uid if _UUID.fullmatch(uid) else hashlib.sha256(key.uid.encode()).hexdigest()[:32]
-    readable = re.sub(r"[^a-z0-9]+", "-", f"{key.namespace}-{key.name}".lower()).strip("-")
-    head = readable[: NAME_MAX - len(part) - 1].strip("-")
-    return f"{head}-{part}" if head else part
+    """`<namespace and name, cut>-<uid>`. Two pods never share one, as no two pods share a UID."""
+    return readable_name(key, NAME_MAX)
 
 
 def group_tags(key: PodKey, owner: Owner, created: str) -> dict[str, str]:

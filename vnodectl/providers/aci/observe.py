@@ -19,9 +19,9 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from vnodectl.clouds.azure import AzureError, AzureForbidden, AzureNotFound, AzureThrottled, AzureUnauthorized
 from vnodectl.clouds.azure.tags import Owner
@@ -35,7 +35,9 @@ from vnodectl.providers.aci.status import (
     pod_status,
     settled,
 )
-from vnodectl.providers.aci.timing import Pace, Timer
+from vnodectl.providers.outbox import Outbox
+from vnodectl.providers.tasks import OwnedTasks
+from vnodectl.providers.timing import Pace, Timer
 from vnodectl.runtime.provider import JSON, Gone, Health, Listed, PodKey, Seen, Sighting
 
 log = logging.getLogger(__name__)
@@ -96,33 +98,6 @@ class Tracked:
     ticket: int = 0
 
 
-class Outbox:
-    """Sightings not yet taken, the newest of each pod only: facts are level-based."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[object, Sighting] = {}
-        self._ready = asyncio.Event()
-        self._error: BaseException | None = None
-
-    def put(self, sighting: Sighting) -> None:
-        slot: object = sighting.key if isinstance(sighting, (Seen, Gone)) else type(sighting)
-        self._waiting.pop(slot, None)
-        self._waiting[slot] = sighting
-        self._ready.set()
-
-    def fail(self, error: BaseException) -> None:
-        self._error = error
-        self._ready.set()
-
-    async def take(self) -> Sighting:
-        while not self._waiting:
-            if self._error is not None:
-                raise self._error
-            self._ready.clear()
-            await self._ready.wait()
-        return self._waiting.pop(next(iter(self._waiting)))
-
-
 class Observer:
     """Keeps what is known of every group of one node and tells it as sightings."""
 
@@ -137,7 +112,7 @@ class Observer:
         self._wake = (asyncio.Event(), asyncio.Event())
         self._list_now = asyncio.Event()
         self._outbox = Outbox()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks(self._outbox.fail)
         self._slots = asyncio.Semaphore(budget.concurrency)
         self._failures = 0
         self._healthy: bool | None = None
@@ -176,9 +151,9 @@ class Observer:
 
     async def sightings(self) -> AsyncIterator[Sighting]:
         """Until cancelled. Owns every task it starts."""
-        self._start(self._lister(), "aci-list")
-        self._start(self._looker((URGENT,), 0, self._budget.urgent_rate), "aci-urgent")
-        self._start(self._looker((FINISHING, STEADY), 1, self._budget.steady_rate), "aci-steady")
+        self._tasks.start(self._lister(), "aci-list")
+        self._tasks.start(self._looker((URGENT,), 0, self._budget.urgent_rate), "aci-urgent")
+        self._tasks.start(self._looker((FINISHING, STEADY), 1, self._budget.steady_rate), "aci-steady")
         try:
             while True:
                 yield await self._outbox.take()
@@ -186,22 +161,7 @@ class Observer:
             await self.aclose()
 
     async def aclose(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            error = task.exception()
-            assert error is not None  # noqa: S101 — narrows the type, the line above has just asked
-            self._outbox.fail(error)
+        await self._tasks.aclose()
 
     # --- LIST -------------------------------------------------------------------------------------
 
@@ -283,7 +243,7 @@ class Observer:
             tracked = await self._next(order, lane)
             await pace.take()
             await self._slots.acquire()
-            self._start(self._look(tracked), f"aci-get {tracked.name}")
+            self._tasks.start(self._look(tracked), f"aci-get {tracked.name}")
 
     def _factor(self) -> float:
         remaining = self._groups.remaining_reads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vnodectl.providers.ports import port_number
 from vnodectl.runtime.provider import JSON, Rejected
 
 _NUMBERS = ("initialDelaySeconds", "periodSeconds", "failureThreshold", "successThreshold", "timeoutSeconds")
@@ -55,7 +56,7 @@ def _probe(probe: JSON, container: JSON, path: str) -> JSON:
         )
     target: JSON = {
         "path": http.get("path") or "/",
-        "port": _port(http.get("port"), container, f"{path}.httpGet.port"),
+        "port": port_number(http.get("port"), container, f"{path}.httpGet.port"),
         "scheme": str(http.get("scheme") or "HTTP").lower(),
     }
     if http.get("httpHeaders"):
@@ -63,15 +64,3 @@ def _probe(probe: JSON, container: JSON, path: str) -> JSON:
             {"name": header["name"], "value": header.get("value", "")} for header in http["httpHeaders"]
         ]
     return {"httpGet": target, **body}
-
-
-def _port(port: object, container: JSON, path: str) -> int:
-    """A number, or the number of the container's port of that name."""
-    if isinstance(port, int):
-        return port
-    for one in container.get("ports") or ():
-        if one.get("name") == port:
-            return int(one["containerPort"])
-    if isinstance(port, str) and port.isdigit():
-        return int(port)
-    raise Rejected("UnknownPort", f"the container has no port named {port!r}", field=path)

@@ -15,8 +15,8 @@ from vnodectl.providers.aci.groups import Groups
 from vnodectl.providers.aci.names import group_name, pod_of
 from vnodectl.providers.aci.observe import Observer
 from vnodectl.providers.aci.settings import AciSettings, NodeIdentity, ReadBudget
-from vnodectl.providers.aci.timing import LoopTimer, Timer
 from vnodectl.providers.aci.translate import translate
+from vnodectl.providers.timing import LoopTimer, Timer
 from vnodectl.runtime.provider import (
     LogOptions,
     NodeInfo,

@@ -34,32 +34,38 @@ async def container_logs(request: web.Request, pods: PodSource, provider: Provid
     if problem := unavailable(pod, container, previous=options.previous):
         raise web.HTTPBadRequest(text=problem)
     chunks = limited(provider.logs(key, container, options), options.limit_bytes)
-    first: asyncio.Task[bytes] = asyncio.create_task(_next(chunks), name=f"logs of {key}: first")
     try:
-        if options.follow:
-            await asyncio.wait({first}, timeout=_FIRST_CHUNK)
-        else:
-            await asyncio.wait({first})
-        if first.done() and isinstance(error := first.exception(), ProviderError):
-            raise web.HTTPBadRequest(text=error.message)
-        response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+        return await _stream(request, chunks, f"the log of {key}, container {container}", options)
+    finally:
+        await chunks.aclose()
+
+
+async def _stream(
+    request: web.Request, chunks: AsyncIterator[bytes], name: str, options: LogOptions
+) -> web.StreamResponse:
+    first: asyncio.Task[bytes] = asyncio.create_task(_next(chunks), name=f"{name}: first output")
+    response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+    try:
+        await asyncio.wait({first}, timeout=_FIRST_CHUNK if options.follow else None)
+        if first.done() and (error := first.exception()) is not None:
+            raise web.HTTPBadRequest(text=error.message) if isinstance(error, ProviderError) else error
         await response.prepare(request)
         if chunk := await first:
             await response.write(chunk)
             async for chunk in chunks:
                 await response.write(chunk)
         await response.write_eof()
-        return response
     except ProviderError as error:
         # Too late for a status. A clean end would say that this was all, so the connection is cut.
-        _log.warning("the log of %s, container %s, broke off: %s", key, container, error.message)
+        _log.warning("%s broke off: %s", name, error.message)
         if request.transport is not None:
             request.transport.abort()
-        raise ConnectionResetError(error.message) from error
+    except ConnectionError:
+        _log.debug("%s: the reader is gone", name)
     finally:
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
-        await chunks.aclose()
+    return response
 
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes:

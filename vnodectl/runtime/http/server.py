@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -24,6 +24,9 @@ from vnodectl.runtime.provider import Provider
 from vnodectl.runtime.streams.session import SessionLimits
 
 _log = logging.getLogger(__name__)
+
+_IDLE_CONNECTION: Final = 90.0
+"""Seconds for which a connection may wait for its next, or first, request (a kubelet's IdleTimeout)."""
 
 JSON = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -96,7 +99,11 @@ class KubeletServer:
             _log.warning("the kubelet API allows everything to everybody; use this in test clusters only")
         tls = ServingTls(self._config.certificate, self._config.client_ca)
         runner = web.AppRunner(
-            self._application(), access_log=None, handler_cancellation=True, shutdown_timeout=1
+            self._application(),
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=_IDLE_CONNECTION,
+            shutdown_timeout=1,
         )
         await runner.setup()
         self._runner = runner

@@ -60,6 +60,11 @@ class ContainerTool:
     async def pull(self, image: str) -> bool:
         return (await run([self.name, "pull", "--quiet", image], check=False)).code == 0
 
+    async def prune(self) -> None:
+        """Remove older images of ours that nothing runs; a day's grace for whoever works side by side."""
+        filters = ["--filter=label=io.vnodectl.image", "--filter=until=24h"]
+        await run([self.name, "image", "prune", "--all", "--force", *filters], check=False)
+
     async def build(self, context: Path, containerfile: Path, tag: str, base: str, step: Step) -> str:
         """Build and give back everything that was said. Nothing in the build needs the network."""
         isolation = {
@@ -94,6 +99,7 @@ async def ensure_images(
         if tag is not None or not await tool.has(connector):
             with reporter.step(f"image {connector}") as step:
                 await _build(tool, cache, chosen, connector, containerfile, requirements, step)
+                await tool.prune()
         workload = f"{WORKLOAD}:{hashlib.sha256((chosen + _WORKLOAD_FILE).encode()).hexdigest()[:12]}"
         if not await tool.has(workload):
             with reporter.step(f"image {workload}") as step, _context(cache) as context:

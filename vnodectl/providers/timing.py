@@ -1,4 +1,4 @@
-"""Time for the observer, injected so that tests own it."""
+"""Time for observers, injected so that tests own it, and pacing by token buckets."""
 
 from __future__ import annotations
 
