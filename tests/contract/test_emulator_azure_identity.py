@@ -31,7 +31,7 @@ from support.azure_clients import (
 )
 from support.scripted_engine import ScriptedEngine
 
-from vnodectl.emulator.azure import jose
+from vnodectl.emulator import jose
 from vnodectl.emulator.azure.config import FEDERATION_AUDIENCE, AzureConfig
 from vnodectl.emulator.azure.service import AzureEmulator
 

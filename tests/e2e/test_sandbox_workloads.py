@@ -137,3 +137,27 @@ def test_the_demo(cache: Path, name: str) -> None:
     for line in ("virtual-kubelet-aci-connector-linux-eastus", "Serving HTTP", "hello from", "in all"):
         assert line in told.stdout
     assert not Layout(cache, name).root.exists()
+
+
+def test_ctrl_c_in_the_middle_of_the_demo_leaves_nothing(cache: Path, name: str) -> None:
+    """As a terminal does it: to the whole process group, and by somebody impatient."""
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "vnodectl", "sandbox", "demo", "--name", name],
+        env=clean_environment(cache),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert demo.stdout is not None
+    said = []
+    for line in demo.stdout:
+        said.append(line)
+        if line.startswith("$ vnodectl install-connector"):
+            os.killpg(demo.pid, signal.SIGINT)
+            os.killpg(demo.pid, signal.SIGINT)
+    assert demo.wait(120) == 130, "".join(said)
+    assert "taking down" in "".join(said)
+    assert not Layout(cache, name).root.exists()
+    left = subprocess.run(["pgrep", "-f", f"[-]-name {name}"], capture_output=True, text=True, check=False)
+    assert left.stdout == ""

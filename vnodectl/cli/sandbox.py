@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Coroutine
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -17,6 +20,8 @@ from vnodectl.errors import EXIT_FAILED, VnodectlError
 
 if TYPE_CHECKING:
     from vnodectl.sandbox.layout import Layout
+
+T = TypeVar("T")
 
 app = typer.Typer(
     name="sandbox",
@@ -84,7 +89,7 @@ def up(
         network=network,
         base_image=base_image,
     )
-    run(lifecycle.up(_layout(name), wishes, Reporter()))
+    _run(lifecycle.up(_layout(name), wishes, Reporter()))
     note(f'use it: eval "$(vnodectl sandbox env{"" if name == _DEFAULT else f" --name {name}"})"')
 
 
@@ -99,7 +104,7 @@ def down(
 
     layout = _layout(name)
     for each in lifecycle.all_layouts(layout.home) if everything else (layout,):
-        if not run(lifecycle.down(each, Reporter())):
+        if not _run(lifecycle.down(each, Reporter())):
             note(f"there is no sandbox {each.name}")
 
 
@@ -171,7 +176,7 @@ def demo(
     """The whole story with real commands: install, validate, a workload, remove. Ends with nothing left."""
     from vnodectl.sandbox import demo as story
 
-    run(story.tell(_layout(name), engine=engine, base_image=base_image, keep=keep))
+    _run(story.tell(_layout(name), engine=engine, base_image=base_image, keep=keep))
 
 
 @app.command()
@@ -184,7 +189,7 @@ def image(
     from vnodectl.sandbox import lifecycle
     from vnodectl.sandbox.report import Reporter
 
-    images = run(lifecycle.images(_layout(_DEFAULT), engine, Reporter(), base=base_image, tag=tag))
+    images = _run(lifecycle.images(_layout(_DEFAULT), engine, Reporter(), base=base_image, tag=tag))
     sys.stdout.write(f"{images.connector}\n")
 
 
@@ -194,7 +199,7 @@ def tools(output: Output = Format.TABLE) -> None:
     from vnodectl.sandbox import tools as programs
     from vnodectl.sandbox.report import Reporter
 
-    found = run(programs.prepare(_layout(_DEFAULT).home, Reporter()))
+    found = _run(programs.prepare(_layout(_DEFAULT).home, Reporter()))
     places = {
         "control-plane": str(found.control_plane),
         "helm": str(found.helm),
@@ -204,6 +209,27 @@ def tools(output: Output = Format.TABLE) -> None:
         write_json("SandboxTools", {"tools": places})
     else:
         write_table(("TOOL", "PATH"), places.items())
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Like `run`, but only the first Ctrl-C counts: a second one must not cut the clean-up short."""
+
+    async def patiently() -> T:
+        task = asyncio.ensure_future(work)
+        interrupted = False
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            if not interrupted:
+                interrupted = True
+                note("stopping …")
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, interrupt)
+        return await task
+
+    return run(patiently())
 
 
 def _environment(layout: Layout) -> dict[str, str]:

@@ -18,7 +18,8 @@
     GET    /routes        what is emulated, as a Markdown table
     GET    /quotas        limits and usage by region;    PUT {"eastus": {"ContainerGroups": 5}} changes some
     GET    /regions       the regions;                   PUT […] replaces them, as in a seed
-    GET    /providers     registration states;           PUT {"Microsoft.ContainerInstance": "NotRegistered"}
+    GET    /providers     Azure's registration states;   PUT {"Microsoft.ContainerInstance": "NotRegistered"}
+    GET    /stock         Alibaba's vCPUs by zone;       PUT {"cn-hangzhou-h": 0} sells one out, null never is
 
 A mistake in a request is answered with 400 and `{"error": "…"}`.
 """
@@ -57,17 +58,19 @@ class Controlled(Protocol):
     def routes_table(self) -> str: ...
 
     def setting(self, name: str) -> Any:
-        """quotas, regions or providers."""
+        """One of the settings that the cloud has."""
 
     def change_setting(self, name: str, value: Any) -> None: ...
 
 
 SETTINGS = ("quotas", "regions", "providers")
+"""Of Azure; what else a cloud offers to be read and changed, it says itself."""
 
 
 class Control:
-    def __init__(self, cloud: Controlled) -> None:
+    def __init__(self, cloud: Controlled, settings: tuple[str, ...] = SETTINGS) -> None:
         self._cloud = cloud
+        self._settings = settings
 
     def application(self) -> web.Application:
         from aiohttp import web
@@ -90,7 +93,7 @@ class Control:
         add("DELETE", "/calls", self._answer(self._clear_calls))
         add("GET", "/counters", self._answer(self._counters))
         add("GET", "/routes", self._routes)
-        for name in SETTINGS:
+        for name in self._settings:
             add("GET", f"/{name}", self._answer(self._setting(name)))
             add("PUT", f"/{name}", self._answer(self._change(name)))
         return app

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import fields, replace
+from typing import Any, TypeVar
 
 from vnodectl.errors import UsageError
 
 JSON = dict[str, Any]
+D = TypeVar("D")
 
 
 class Reader:
@@ -96,6 +98,28 @@ class Reader:
 
     def _at(self, name: str) -> str:
         return f"{self._place}.{name}" if self._place else name
+
+
+def numbers(base: D, reader: Reader) -> D:
+    """`base`, a dataclass of numbers and flags, with the fields that the seed names in camelCase."""
+    changes: dict[str, float] = {}
+    for entry in fields(base):  # type: ignore[arg-type] - any dataclass
+        default = getattr(base, entry.name)
+        name = camel(entry.name)
+        if isinstance(default, bool):
+            changes[entry.name] = reader.flag(name, default)
+        elif isinstance(default, int):
+            changes[entry.name] = reader.integer(name, default)
+        else:
+            changes[entry.name] = reader.number(name, default)
+    reader.done()
+    return replace(base, **changes)  # type: ignore[type-var] - any dataclass
+
+
+def camel(name: str) -> str:
+    """group_creates_per_5_minutes → groupCreatesPer5Minutes."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
 
 
 def _kind(value: Any) -> str:

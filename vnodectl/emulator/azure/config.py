@@ -37,11 +37,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vnodectl.emulator.documents import JSON, Reader
+from vnodectl.emulator.documents import JSON, Reader, numbers
 from vnodectl.errors import UsageError
 
 CONTAINER_GROUPS = "Microsoft.ContainerInstance/containerGroups"
@@ -236,8 +236,8 @@ class AzureConfig:
             quotas=parse_quotas(seed.mapping("quotas")),
             sizes=_sizes(seed.nested("sizes")),
             inaccessible_images=seed.texts("inaccessibleImages"),
-            timings=_numbers(Timings(), seed.nested("timings")),
-            limits=_numbers(Limits(), seed.nested("limits")),
+            timings=numbers(Timings(), seed.nested("timings")),
+            limits=numbers(Limits(), seed.nested("limits")),
         )
         seed.done()
         return config
@@ -409,20 +409,3 @@ def _sizes(reader: Reader) -> dict[str, Size]:
             entry.done()
     reader.done()
     return sizes
-
-
-def _numbers(base: Any, reader: Reader) -> Any:
-    """`base` with the fields that the seed names, in camelCase."""
-    changes: dict[str, float] = {}
-    for entry in fields(base):
-        default = getattr(base, entry.name)
-        read = reader.integer if isinstance(default, int) else reader.number
-        changes[entry.name] = read(camel(entry.name), default)
-    reader.done()
-    return replace(base, **changes)
-
-
-def camel(name: str) -> str:
-    """group_creates_per_5_minutes → groupCreatesPer5Minutes."""
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)

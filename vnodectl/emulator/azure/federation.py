@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-from vnodectl.emulator.azure import jose
+from vnodectl.emulator import jose
 from vnodectl.emulator.azure.config import FederatedCredential, Principal
 from vnodectl.emulator.azure.errors import EntraError
 
@@ -73,17 +71,16 @@ def _no_match(number: int, part: str, value: str) -> EntraError:
 
 def _keys(credential: FederatedCredential, kid: str) -> list[jose.PublicKey]:
     try:
-        if credential.public_key_file:
-            return [jose.key_of_pem(Path(credential.public_key_file).read_bytes())]
-        jwks: Any = credential.jwks
-        if credential.jwks_file:
-            jwks = json.loads(Path(credential.jwks_file).read_bytes())
-        keys = jose.keys_of_jwks(jwks or {"keys": []})
-    except (OSError, ValueError, jose.BadToken) as error:
+        return jose.issuer_keys(
+            kid,
+            jwks=credential.jwks,
+            jwks_file=credential.jwks_file,
+            public_key_file=credential.public_key_file,
+        )
+    except jose.BadToken as error:
         raise EntraError(
             400, "invalid_request", 50166, f"The key set of the issuer '{credential.issuer}' cannot be read."
         ) from error
-    return [keys[kid]] if kid in keys else list(keys.values())
 
 
 def _number(value: Any) -> float:

@@ -31,7 +31,6 @@ from vnodectl.emulator.azure.entra import ROUTES as ENTRA_ROUTES
 from vnodectl.emulator.azure.entra import Entra
 from vnodectl.emulator.azure.imds import PATH as IMDS_PATH
 from vnodectl.emulator.azure.imds import Imds
-from vnodectl.emulator.azure.jose import SigningKey
 from vnodectl.emulator.azure.operations import Operations
 from vnodectl.emulator.azure.tokens import PUBLIC_ARM, Tokens
 from vnodectl.emulator.azure.world import World
@@ -40,6 +39,7 @@ from vnodectl.emulator.clock import Clock
 from vnodectl.emulator.control import Control
 from vnodectl.emulator.documents import JSON
 from vnodectl.emulator.gateway import Gateway
+from vnodectl.emulator.jose import SigningKey
 from vnodectl.emulator.listener import Listener
 from vnodectl.emulator.router import Router
 from vnodectl.emulator.tasks import TaskOwner

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from vnodectl.emulator.azure import jose
+from vnodectl.emulator import jose
 from vnodectl.emulator.azure.config import Principal
 from vnodectl.emulator.azure.errors import ArmError
 from vnodectl.emulator.azure.world import World

@@ -121,6 +121,8 @@ class PodmanService:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **settings},
+                # conmon leaves a file where it was started when a container runs out of memory.
+                cwd=self._directory,
                 start_new_session=True,
             )
         try:

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from vnodectl.emulator.azure.jose import BadToken, SigningKey, key_of_pem, keys_of_jwks, parse, verify
+from vnodectl.emulator.jose import BadToken, SigningKey, key_of_pem, keys_of_jwks, parse, verify
 
 
 @pytest.fixture(scope="module")

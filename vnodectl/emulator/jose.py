@@ -159,6 +159,24 @@ def key_of_pem(pem: bytes) -> PublicKey:
     return key
 
 
+def issuer_keys(
+    kid: str, *, jwks: JSON | None = None, jwks_file: str = "", public_key_file: str = ""
+) -> list[PublicKey]:
+    """What a seed knows of an issuer: the key of that id, or all of its keys where it has none of that id.
+
+    Files are read now, so that an issuer may change its keys. Raises BadToken where they cannot be read.
+    """
+    try:
+        if public_key_file:
+            return [key_of_pem(Path(public_key_file).read_bytes())]
+        if jwks_file:
+            jwks = json.loads(Path(jwks_file).read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadToken("the issuer's keys cannot be read") from error
+    keys = keys_of_jwks(jwks or {"keys": []})
+    return [keys[kid]] if kid in keys else list(keys.values())
+
+
 def _encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
