@@ -7,9 +7,9 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import urlsplit
 
@@ -17,8 +17,11 @@ from vnodectl import __version__
 from vnodectl.errors import UsageError, VnodectlError
 from vnodectl.kube.client import KubeClient
 from vnodectl.kube.config import connect
+from vnodectl.runtime import clock as clocks
+from vnodectl.runtime.http.health import HealthChecks, HealthServer
 from vnodectl.runtime.kubelet import Kubelet, KubeletConfig
 from vnodectl.runtime.provider import Provider
+from vnodectl.runtime.sharing import NodeShares, Place
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +35,17 @@ class ProviderName(StrEnum):
 class AgentSettings:
     """What `vnodectl agent` is told, whatever the provider. Capacity values are Kubernetes quantities.
 
-    `node_ip` empty: the address from which this machine reaches the API server.
+    `nodes` above 1 adds nodes `<node_name>-2` and so on; the kubelet ports count up from `kubelet_port`.
+    With a `lease_namespace` replicas share the nodes out by Leases there, this one under the name
+    `replica`; without, this process is all the nodes by itself. `node_ip` empty: the address from which
+    this machine reaches the API server.
     """
 
     provider: ProviderName
     node_name: str
+    nodes: int = 1
+    lease_namespace: str = ""
+    replica: str = ""
     connector: str = ""
     os_type: str = "Linux"
     node_ip: str = ""
@@ -47,6 +56,11 @@ class AgentSettings:
     taint: bool = True
     kubeconfig: str | None = None
     context: str | None = None
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        further = (f"{self.node_name}-{number}" for number in range(2, self.nodes + 1))
+        return (self.node_name, *further)
 
 
 async def run(settings: AgentSettings, environ: Mapping[str, str] = os.environ) -> None:
@@ -83,47 +97,120 @@ def _cause(error: BaseException) -> BaseException:
 
 
 async def _serve(settings: AgentSettings, environ: Mapping[str, str]) -> None:
-    async with await connect(settings.kubeconfig, settings.context) as client:
-        address = settings.node_ip or _own_address(client)
+    async with (
+        await connect(settings.kubeconfig, settings.context) as client,
+        _opener(settings, environ) as open_,
+    ):
+        nodes = _Nodes(settings, client, open_, settings.node_ip or _own_address(client))
+        shares = None
+        if settings.lease_namespace:
+            place = Place(
+                settings.lease_namespace, settings.connector or settings.node_name, settings.replica
+            )
+            shares = NodeShares(client, place, settings.node_names, nodes.run, clock=clocks.system)
+        checks = {"nodes": nodes.unready} | ({"leases": shares.unready} if shares else {})
+        async with _probes(settings, HealthChecks(ready=checks)):
+            if shares is not None:
+                await shares.run()
+                return
+            async with asyncio.TaskGroup() as group:
+                for name in settings.node_names:
+                    group.create_task(nodes.run(name), name=f"node {name}")
+
+
+class _Nodes:
+    """The nodes that this process is at the moment."""
+
+    def __init__(self, settings: AgentSettings, client: KubeClient, opener: Opener, address: str) -> None:
+        self._settings = settings
+        self._client = client
+        self._opener = opener
+        self._address = address
+        self._running: dict[str, Kubelet] = {}
+
+    async def run(self, name: str) -> None:
+        """Be that node until cancelled."""
+        settings = self._settings
+        port = settings.kubelet_port
         config = KubeletConfig(
-            node_name=settings.node_name,
-            addresses=(address,),
-            kubelet_port=settings.kubelet_port,
-            health_port=settings.health_port,
+            node_name=name,
+            addresses=(self._address,),
+            kubelet_port=port and port + settings.node_names.index(name),
             taint=settings.taint,
             api_server=settings.api_server,
         )
-        async with _provider(settings, environ) as provider:
-            await Kubelet(client, provider, config).run()
+        async with self._opener(name) as provider:
+            kubelet = self._running[name] = Kubelet(self._client, provider, config)
+            try:
+                await kubelet.run()
+            finally:
+                del self._running[name]
+
+    def unready(self) -> str:
+        """What the nodes lack; a replica that is no node at the moment lacks nothing."""
+        if not self._running and not self._settings.lease_namespace:
+            return "not started yet"
+        lacking = ((name, kubelet.unready()) for name, kubelet in self._running.items())
+        return "; ".join(f"{name}: {what}" for name, what in lacking if what)
 
 
 @asynccontextmanager
-async def _provider(settings: AgentSettings, environ: Mapping[str, str]) -> AsyncIterator[Provider]:
+async def _probes(settings: AgentSettings, checks: HealthChecks) -> AsyncIterator[None]:
+    """The plain HTTP port for the probes of this process's own pod, where one is wanted."""
+    if settings.health_port is None:
+        yield
+        return
+    server = HealthServer(settings.node_ip or "0.0.0.0", settings.health_port, checks)  # noqa: S104
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop()
+
+
+Opener = Callable[[str], AbstractAsyncContextManager[Provider]]
+"""Opens the provider of a node, by the node's name."""
+
+
+@asynccontextmanager
+async def _opener(settings: AgentSettings, environ: Mapping[str, str]) -> AsyncIterator[Opener]:
+    """What the nodes of this process share of their cloud: credentials, connections, read budgets."""
     if settings.provider is ProviderName.ACI:
         from vnodectl.clouds.azure import AzureSession, AzureSettings
         from vnodectl.providers.aci import AciSettings, create_provider
 
+        place = AciSettings.from_environment(environ)
         async with AzureSession(AzureSettings.from_environment(environ)) as session:
-            aci = create_provider(
-                session,
-                AciSettings.from_environment(environ),
-                node_name=settings.node_name,
-                connector=settings.connector or settings.node_name,
-                os_type=settings.os_type,
-                capacity=settings.capacity,
-            )
-            try:
-                yield aci
-            finally:
-                await aci.aclose()
+
+            @asynccontextmanager
+            async def aci(name: str) -> AsyncIterator[Provider]:
+                provider = create_provider(
+                    session,
+                    place,
+                    node_name=name,
+                    connector=settings.connector or settings.node_name,
+                    os_type=settings.os_type,
+                    capacity=settings.capacity,
+                )
+                try:
+                    yield provider
+                finally:
+                    await provider.aclose()
+
+            yield aci
     else:
         from vnodectl.providers.local.opening import LocalSettings, open_provider
 
         if settings.os_type != "Linux":
             raise UsageError("the local provider runs Linux pods only", hint="leave out --os-type")
-        here = LocalSettings.from_environment(environ, node_name=settings.node_name)
-        async with open_provider(here, node_name=settings.node_name, capacity=settings.capacity) as local:
-            yield local
+
+        def local(name: str) -> AbstractAsyncContextManager[Provider]:
+            here = LocalSettings.from_environment(environ, node_name=settings.node_name)
+            if name != settings.node_name:  # an engine is one node's alone
+                here = replace(here, scope=f"{here.scope}-{settings.node_names.index(name) + 1}")
+            return open_provider(here, node_name=name, capacity=settings.capacity)
+
+        yield local
 
 
 def _own_address(client: KubeClient) -> str:

@@ -16,6 +16,20 @@ def agent(
     provider: Annotated[
         str, typer.Option(envvar="VNODECTL_PROVIDER", help="aci or local.", metavar="NAME")
     ] = "aci",
+    nodes: Annotated[
+        int,
+        typer.Option(envvar="VNODECTL_NODES", min=1, max=50, help="How many nodes: NAME, NAME-2, NAME-3 …"),
+    ] = 1,
+    lease_namespace: Annotated[
+        str,
+        typer.Option(
+            envvar="VNODECTL_LEASE_NAMESPACE",
+            help="Share the nodes out over replicas by Leases in this namespace.",
+        ),
+    ] = "",
+    replica: Annotated[
+        str, typer.Option(envvar="VNODECTL_REPLICA", help="This replica's name: that of its pod.")
+    ] = "",
     connector: Annotated[
         str, typer.Option(envvar="VNODECTL_CONNECTOR", help="The connector's release; marks what it makes.")
     ] = "",
@@ -68,6 +82,7 @@ def agent(
     VNODECTL_LOCAL_* for local.
     """
     import asyncio
+    import socket
 
     from vnodectl import logs
     from vnodectl.agent import AgentSettings, ProviderName, run
@@ -89,6 +104,9 @@ def agent(
     settings = AgentSettings(
         provider=ProviderName(provider),
         node_name=node_name,
+        nodes=nodes,
+        lease_namespace=lease_namespace,
+        replica=replica or socket.gethostname(),
         connector=connector,
         os_type=os_type,
         node_ip=node_ip,

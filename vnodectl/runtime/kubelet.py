@@ -16,7 +16,7 @@ from vnodectl.runtime.client_ca import ClusterClientCa
 from vnodectl.runtime.clock import Clock
 from vnodectl.runtime.events import EventRecorder
 from vnodectl.runtime.facts import NodeFacts
-from vnodectl.runtime.http.health import HealthChecks, HealthServer
+from vnodectl.runtime.http.health import HealthChecks
 from vnodectl.runtime.http.identity import KubeReviewer
 from vnodectl.runtime.http.server import KubeletServer, KubeletServerConfig
 from vnodectl.runtime.http.serving import SelfSigned
@@ -29,7 +29,7 @@ from vnodectl.runtime.provider import Health, Provider
 @dataclass(frozen=True, slots=True)
 class KubeletConfig:
     """`addresses` are the node's IPs, the first is where the API server reaches it; the API is served on
-    it alone where `bind` is empty, else on `bind`. Ports may be 0; `health_port` None serves no probes.
+    it alone where `bind` is empty, else on `bind`. `kubelet_port` 0 takes a free one.
 
     `taint` is false for a node that takes any pod. `api_server` is the URL at which this node's pods
     reach the API server, by default the one used here.
@@ -39,7 +39,6 @@ class KubeletConfig:
     addresses: tuple[str, ...]
     bind: str = ""
     kubelet_port: int = 10250
-    health_port: int | None = None
     taint: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
     api_server: str = ""
@@ -56,7 +55,12 @@ class Kubelet:
         self._config = config
         self._clock = clock
         self._node: NodeController | None = None
-        self._checks = HealthChecks(ready={"node": self._unready})
+
+    def unready(self) -> str:
+        """Empty while the node is registered and its Lease fresh, else what is missing."""
+        if self._node is None or not self._node.registered.is_set():
+            return "the node is not registered yet"
+        return "" if self._node.alive else "the node's lease was not renewed in time"
 
     async def run(self) -> None:
         """Everything, until cancelled. Raises what makes a start impossible: credentials, rights, ports."""
@@ -98,9 +102,9 @@ class Kubelet:
 
     @asynccontextmanager
     async def _served(self, pods: PodController, client_ca: ClusterClientCa) -> AsyncIterator[int]:
-        """The kubelet's port and that of the probes, open; gives the kubelet's."""
+        """The kubelet's API, open; gives its port."""
         config = self._config
-        kubelet = KubeletServer(
+        server = KubeletServer(
             KubeletServerConfig(
                 node=config.node_name,
                 certificate=SelfSigned(config.node_name, config.addresses),
@@ -111,21 +115,13 @@ class Kubelet:
             pods,
             self._provider,
             KubeReviewer(self._client),
-            health=self._checks,
+            health=HealthChecks(ready={"node": self.unready}),
         )
-        probes = None
-        if config.health_port is not None:
-            address = config.bind or config.addresses[0]
-            probes = HealthServer(address, config.health_port, self._checks)
-        await kubelet.start()
+        await server.start()
         try:
-            if probes is not None:
-                await probes.start()
-            yield kubelet.port
+            yield server.port
         finally:
-            await kubelet.stop()
-            if probes is not None:
-                await probes.stop()
+            await server.stop()
 
     def _node_config(self, port: int) -> NodeConfig:
         config = self._config
@@ -156,8 +152,3 @@ class Kubelet:
     def _set_health(self, health: Health) -> None:
         if self._node is not None:
             self._node.set_health(health)
-
-    def _unready(self) -> str:
-        if self._node is None or not self._node.registered.is_set():
-            return "the node is not registered yet"
-        return "" if self._node.alive else "the node's lease was not renewed in time"

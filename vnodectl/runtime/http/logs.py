@@ -12,6 +12,7 @@ from aiohttp import web
 
 from vnodectl.runtime.http.pods import PodSource, container_status, find_pod, has_container
 from vnodectl.runtime.provider import LogOptions, Provider, ProviderError
+from vnodectl.runtime.streams.session import end_tasks
 
 _log = logging.getLogger(__name__)
 
@@ -63,8 +64,7 @@ async def _stream(
     except ConnectionError:
         _log.debug("%s: the reader is gone", name)
     finally:
-        first.cancel()
-        await asyncio.gather(first, return_exceptions=True)
+        await end_tasks(first)
     return response
 
 

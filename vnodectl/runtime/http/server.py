@@ -21,7 +21,7 @@ from vnodectl.runtime.http.pods import PodSource, running_part, write_pod_list
 from vnodectl.runtime.http.remote import RemoteHandlers
 from vnodectl.runtime.http.serving import CertificateSource, PemSource, ServingTls, no_client_ca
 from vnodectl.runtime.provider import Provider
-from vnodectl.runtime.streams.session import SessionLimits
+from vnodectl.runtime.streams.session import SessionLimits, end_tasks
 
 _log = logging.getLogger(__name__)
 
@@ -121,10 +121,7 @@ class KubeletServer:
             return
         for site in list(self._runner.sites):
             await site.stop()
-        requests = list(self._requests)
-        for task in requests:
-            task.cancel()
-        await asyncio.gather(*requests, return_exceptions=True)
+        await end_tasks(*self._requests)
         await self._runner.cleanup()
         self._runner = None
 

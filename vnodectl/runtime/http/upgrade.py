@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from vnodectl.runtime.streams.session import end_tasks
 from vnodectl.runtime.streams.websocket import ChannelProtocol, choose
 
 if TYPE_CHECKING:
@@ -103,8 +104,7 @@ class _Drain:
 
     async def stop(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks(self._task)
 
 
 class UpgradedConnection:
@@ -120,7 +120,6 @@ class UpgradedConnection:
         self._changed = asyncio.Event()
         self._drain: _Drain | None = None
         request.protocol.set_parser(cast("WebSocketReader", self))
-        request.protocol.keep_alive(False)
 
     def use(self, writer: AbstractStreamWriter) -> None:
         self._drain = _Drain(self._request, writer)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Final
 
 from vnodectl.runtime.provider import PortConnection, ProviderError
-from vnodectl.runtime.streams.session import Channel
+from vnodectl.runtime.streams.session import Channel, end_tasks
 from vnodectl.runtime.streams.spdy_frames import ResetStatus
 from vnodectl.runtime.streams.spdy_session import SpdySession, SpdyStream
 from vnodectl.runtime.streams.websocket import WebSocketSession
@@ -118,9 +118,7 @@ class SpdyPortForward:
         try:
             await asyncio.wait({work, over}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            work.cancel()
-            over.cancel()
-            await asyncio.gather(work, over, return_exceptions=True)
+            await end_tasks(work, over)
         await self._end(data, error)
 
     async def _end(self, *streams: SpdyStream) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from vnodectl.runtime.provider import ProviderError, Streams, TerminalSize
-from vnodectl.runtime.streams.session import Channel
+from vnodectl.runtime.streams.session import Channel, end_tasks
 from vnodectl.runtime.streams.spdy_frames import ResetStatus
 from vnodectl.runtime.streams.spdy_session import SpdySession, SpdyStream
 from vnodectl.runtime.streams.websocket import WebSocketSession
@@ -206,8 +206,7 @@ async def serve_spdy(
             CommandChannels(**streams), command, tty=options.tty, as_json=protocol == STATUS_JSON, name=name
         )
     finally:
-        refuse.cancel()
-        await asyncio.gather(refuse, return_exceptions=True)
+        await end_tasks(refuse)
 
 
 async def _collect(session: SpdySession, expected: set[str]) -> dict[str, SpdyStream]:

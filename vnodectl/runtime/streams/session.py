@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 _log = logging.getLogger(__name__)
 
@@ -88,16 +88,39 @@ async def run(
             await asyncio.wait({farewell, *ends}, return_when=asyncio.FIRST_COMPLETED)
             graceful = farewell.done() and farewell.exception() is None
     finally:
-        for task in tasks:
-            task.cancel()
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        with suppress(ConnectionError):
-            await connection.close(graceful=graceful)
-    for outcome in outcomes[1:]:
-        if isinstance(outcome, Exception) and not isinstance(outcome, ConnectionError):
-            _log.error("%s: the connection failed", name, exc_info=outcome)
-    if isinstance(outcomes[0], Exception) and not isinstance(outcomes[0], ConnectionError):
-        raise outcomes[0]
+        try:
+            await end_tasks(*tasks)
+        finally:
+            with suppress(ConnectionError):
+                await connection.close(graceful=graceful)
+    for task in tasks[1:]:
+        if (error := _failure(task)) is not None:
+            _log.error("%s: the connection failed", name, exc_info=error)
+    if (error := _failure(worker)) is not None:
+        raise error
+
+
+def _failure(task: asyncio.Task[None]) -> BaseException | None:
+    """What went wrong in a task, where that is more than a peer that hung up."""
+    error = None if task.cancelled() else task.exception()
+    return None if isinstance(error, ConnectionError) else error
+
+
+async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel the tasks, each once, and return when all have ended, even where this is cancelled meanwhile.
+
+    `gather` would pass a second cancellation on, into the middle of their tidying up, and not wait for it.
+    """
+    for task in tasks:
+        task.cancel()
+    cancelled: asyncio.CancelledError | None = None
+    while waiting := [task for task in tasks if not task.done()]:
+        try:
+            await asyncio.wait(waiting)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 async def _keep(connection: Connection, limits: SessionLimits) -> None:
