@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Sandbox, clean_environment, run, start, stop
+from support.sandboxes import Sandbox, clean_environment, run, start, stop
 
 from vnodectl.sandbox import processes
 from vnodectl.sandbox.layout import Component, Layout, Record

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Sandbox, clean_environment, run, start, stop
+from support.sandboxes import Sandbox, clean_environment, run, start, stop
 
 from vnodectl.sandbox.layout import Layout, Record
 
@@ -52,7 +52,8 @@ def test_a_pod_runs_on_the_node(sandbox: Sandbox) -> None:
     _engine(sandbox)
     assert " Ready " in sandbox.run("kubectl", "get", "node", "sandbox").stdout
     _pod(sandbox, "web")
-    assert "Serving HTTP" in sandbox.run("kubectl", "logs", "web").stdout
+    # Ready comes with the start; the first line of the log may come a little later.
+    assert "Serving HTTP" in sandbox.run("kubectl", "logs", "web", "--follow", "--limit-bytes=20").stdout
     assert sandbox.run("kubectl", "exec", "web", "--", "hostname").stdout == "web\n"
     sandbox.run("kubectl", "delete", "pod", "web", "--timeout=60s")
 
@@ -141,22 +142,22 @@ def test_the_demo(cache: Path, name: str) -> None:
 
 def test_ctrl_c_in_the_middle_of_the_demo_leaves_nothing(cache: Path, name: str) -> None:
     """As a terminal does it: to the whole process group, and by somebody impatient."""
-    demo = subprocess.Popen(
+    said = []
+    with subprocess.Popen(
         [sys.executable, "-m", "vnodectl", "sandbox", "demo", "--name", name],
         env=clean_environment(cache),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-    )
-    assert demo.stdout is not None
-    said = []
-    for line in demo.stdout:
-        said.append(line)
-        if line.startswith("$ vnodectl install-connector"):
-            os.killpg(demo.pid, signal.SIGINT)
-            os.killpg(demo.pid, signal.SIGINT)
-    assert demo.wait(120) == 130, "".join(said)
+    ) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            said.append(line)
+            if line.startswith("$ vnodectl install-connector"):
+                os.killpg(demo.pid, signal.SIGINT)
+                os.killpg(demo.pid, signal.SIGINT)
+    assert demo.returncode == 130, "".join(said)
     assert "taking down" in "".join(said)
     assert not Layout(cache, name).root.exists()
     left = subprocess.run(["pgrep", "-f", f"[-]-name {name}"], capture_output=True, text=True, check=False)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vnodectl.errors import UsageError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 JSON = dict[str, Any]
-D = TypeVar("D")
+D = TypeVar("D", bound="DataclassInstance")
 
 
 class Reader:
@@ -103,7 +106,7 @@ class Reader:
 def numbers(base: D, reader: Reader) -> D:
     """`base`, a dataclass of numbers and flags, with the fields that the seed names in camelCase."""
     changes: dict[str, float] = {}
-    for entry in fields(base):  # type: ignore[arg-type] - any dataclass
+    for entry in fields(base):
         default = getattr(base, entry.name)
         name = camel(entry.name)
         if isinstance(default, bool):
@@ -113,7 +116,7 @@ def numbers(base: D, reader: Reader) -> D:
         else:
             changes[entry.name] = reader.number(name, default)
     reader.done()
-    return replace(base, **changes)  # type: ignore[type-var] - any dataclass
+    return replace(base, **changes)
 
 
 def camel(name: str) -> str:

@@ -31,6 +31,9 @@ _NODES = tuple(
     f"{NODE_PREFIX}{DEFAULT_CONNECTOR_NAME}-{system}-{DEMO_REGION}" for system in ("linux", "windows")
 )
 
+_LOG_SECONDS = 30.0
+_LOG_POLL = 0.3
+
 
 class StepFailed(VnodectlError):
     """A command of the demo failed, or did not show what it should."""
@@ -76,6 +79,25 @@ class _Stage:
             text = finished.output
         self.show(f"  ({time.monotonic() - began:.1f} s)")
         return text or ""
+
+    async def until_said(self, argv: Sequence[str]) -> None:
+        """Run a command, again while it says nothing: a container may be up before it has written a line.
+
+        Raises StepFailed where it fails, or is still silent after half a minute.
+        """
+        self.show(f"$ {self._shown(argv)}")
+        began = time.monotonic()
+        while time.monotonic() - began < _LOG_SECONDS:
+            finished = await self._run(argv, None, None)
+            if finished.code != 0:
+                self.show("\n".join(finished.tail))
+                raise StepFailed(f"`{self._shown(argv)}` ended with exit code {finished.code}")
+            if finished.output.strip():
+                self.show(finished.output.rstrip())
+                self.show(f"  ({time.monotonic() - began:.1f} s)")
+                return
+            await asyncio.sleep(_LOG_POLL)
+        raise StepFailed(f"`{self._shown(argv)}` said nothing")
 
     async def attached(self, argv: Sequence[str]) -> None:
         """Run a command on this very terminal, so that it can draw progress bars."""
@@ -191,8 +213,7 @@ async def _acts(stage: _Stage, layout: Layout, record: Record) -> None:
     _expect(" Running " in pods and _NODES[0] in pods, f"no pod runs on {_NODES[0]}")
     if real:
         await stage.do(_containers(record.engine, layout, "table {{.Image}} {{.Status}}"))
-    log = await stage.do(["kubectl", "logs", _WORKLOAD])
-    _expect(bool(log.strip()), "the pod has no log")
+    await stage.until_said(["kubectl", "logs", _WORKLOAD])
     if real:
         said = await stage.do(["kubectl", "exec", _WORKLOAD, "--", "sh", "-c", "echo hello from $(hostname)"])
         _expect("hello from" in said, "the exec gave no answer")

@@ -46,15 +46,24 @@ async def choose(wanted: str, reporter: Reporter) -> Choice:
     if wanted not in (AUTO, *CONTAINERS):
         return Choice(wanted)
     found = await detect(CONTAINERS if wanted == AUTO else (wanted,))
-    if found.kind in CONTAINERS:
-        return Choice(found.kind, found.bridge)
     hint = "apt-get install podman (as root on Debian), or see https://podman.io/docs/installation"
-    if wanted != AUTO:
-        raise ToolMissing(f"{wanted} cannot run containers here: {found.reason}", hint=hint)
-    reporter.say(f"no container engine works here ({found.reason})")
+    if found.kind not in CONTAINERS:
+        if wanted != AUTO:
+            raise ToolMissing(f"{wanted} cannot run containers here: {found.reason}", hint=hint)
+        reporter.say(f"no container engine works here ({found.reason})")
+    elif found.bridge:
+        return Choice(found.kind, bridge=True)
+    elif wanted != AUTO:
+        reporter.say(f"{wanted} gives containers no network of their own here: one connector fits at a time")
+        return Choice(found.kind)
+    else:
+        # They would all share this machine's ports, and two connectors want the same ones.
+        reporter.say(
+            f"{found.kind} gives containers no network of their own here, as it does not run as root"
+        )
     reporter.say("  so connectors run as child processes of this very program, and workloads are simulated")
     reporter.say(f"  for real containers: {hint}")
-    return Choice(found.kind)
+    return Choice("process")
 
 
 async def stand(layout: Layout, plan: Plan) -> Ground:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from support.process_provider import ProcessProvider
 from support.spdy_client import SpdyClient
 
 from vnodectl.runtime.http.server import KubeletServer, KubeletServerConfig
-from vnodectl.runtime.provider import LogOptions, PodKey
+from vnodectl.runtime.provider import LogOptions, PodKey, Streams
 from vnodectl.runtime.streams.session import SessionLimits
 
 V4 = "v4.channel.k8s.io"
@@ -62,11 +62,13 @@ class Kubelet:
             yield opened
 
     @asynccontextmanager
-    async def websocket(self, path: str, *protocols: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    async def websocket(
+        self, path: str, *protocols: str, autoping: bool = True
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         url = f"https://127.0.0.1:{self.server.port}{path}"
         async with (
             session(self.tls) as client,
-            client.ws_connect(url, protocols=protocols or (V5,), max_msg_size=0) as socket,
+            client.ws_connect(url, protocols=protocols or (V5,), max_msg_size=0, autoping=autoping) as socket,
         ):
             yield socket
 
@@ -162,26 +164,76 @@ async def test_a_client_that_vanishes_while_its_input_is_held_back_is_noticed(tm
         kubelet.spdy(path) as (client, writer, _),
     ):
         _, stdin, _ = await streams(client, "error", "stdin", "stdout")
-        flooding = asyncio.create_task(flood(client, stdin))
+        flood = Flood(client, stdin)
+        flooding = asyncio.create_task(flood.run())
         await until_running(kubelet.provider, 1)
-        await until_stalled(writer)
+        await until_stalled(lambda: flood.sent)
         flooding.cancel()
         writer.transport.abort()
         await until_idle(kubelet.provider)
 
 
-async def flood(client: SpdyClient, stream: int) -> None:
-    while True:
-        await client.write(stream, b"x" * 100_000)
+class Flood:
+    """Sends as much as the other end takes."""
+
+    def __init__(self, client: SpdyClient, stream: int) -> None:
+        self.sent = 0
+        self._client = client
+        self._stream = stream
+
+    async def run(self) -> None:
+        while True:
+            await self._client.write(self._stream, b"x" * 100_000)
+            self.sent += 100_000
 
 
-async def until_stalled(writer: asyncio.StreamWriter) -> None:
-    """Wait until the other end takes nothing more; the kernel's buffers do not tell when they are full."""
+async def until_stalled(progress: Callable[[], int]) -> None:
+    """Wait until nothing moves any more: the kernel's buffers do not tell when they are full."""
     async with asyncio.timeout(20):
         before = -1
-        while not 0 < writer.transport.get_write_buffer_size() == before:
-            before = writer.transport.get_write_buffer_size()
-            await asyncio.sleep(0.2)
+        while progress() != before:
+            before = progress()
+            await asyncio.sleep(0.5)
+
+
+class Talker(ProcessProvider):
+    """Its commands talk and talk."""
+
+    written = 0
+    enough = 100_000_000
+
+    async def exec(self, key: PodKey, container: str, command: Sequence[str], streams: Streams) -> int:
+        while self.written < self.enough:
+            await streams.write_stdout(b"x" * 50_000)
+            self.written += 50_000
+        return 0
+
+
+async def test_a_spdy_client_that_does_not_read_stops_the_command(tmp_path: Path) -> None:
+    talker = Talker()
+    async with running(Kubelet(tmp_path, talker)) as kubelet, kubelet.spdy(sh("true")) as (client, writer, _):
+        for kind in ("error", "stdout", "stderr"):
+            await client.open(streamtype=kind)
+        await until_stalled(lambda: talker.written)
+        assert 0 < talker.written < talker.enough
+        writer.transport.abort()
+
+
+async def test_a_websocket_client_that_does_not_read_stops_the_command(tmp_path: Path) -> None:
+    talker = Talker()
+    async with running(Kubelet(tmp_path, talker)) as kubelet, kubelet.websocket(sh("true")):
+        await until_stalled(lambda: talker.written)
+        assert 0 < talker.written < talker.enough
+
+
+async def test_a_ping_of_a_websocket_client_is_answered(kubelet: Kubelet) -> None:
+    async with kubelet.websocket(sh("exec%20sleep%20600"), autoping=False) as socket:
+        await socket.ping(b"are you there")
+        async with asyncio.timeout(20):
+            while (message := await socket.receive()).type is not aiohttp.WSMsgType.PONG:
+                assert message.type in (aiohttp.WSMsgType.PING, aiohttp.WSMsgType.BINARY)
+        assert message.data == b"are you there"
+    await until_idle(kubelet.provider)
 
 
 async def test_the_tail_reaches_a_client_whose_input_nobody_reads(tmp_path: Path) -> None:
@@ -190,7 +242,7 @@ async def test_the_tail_reaches_a_client_whose_input_nobody_reads(tmp_path: Path
     path = sh(script, "input", "output")
     async with running(Kubelet(tmp_path, limits=limits)) as kubelet, kubelet.spdy(path) as (client, _, _):
         error, stdin, stdout = await streams(client, "error", "stdin", "stdout")
-        flooding = asyncio.create_task(flood(client, stdin))
+        flooding = asyncio.create_task(Flood(client, stdin).run())
         await client.until(lambda: client.goodbye is not None)
         flooding.cancel()
         await asyncio.gather(flooding, return_exceptions=True)

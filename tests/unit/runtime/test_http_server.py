@@ -19,6 +19,7 @@ from support.process_provider import ProcessProvider
 from vnodectl.kube.errors import Forbidden
 from vnodectl.runtime.http.health import HealthChecks, HealthServer
 from vnodectl.runtime.http.identity import Identity
+from vnodectl.runtime.http.logs import limited
 from vnodectl.runtime.http.server import AuthorizationMode, KubeletServer, KubeletServerConfig
 from vnodectl.runtime.provider import Retryable
 
@@ -359,6 +360,25 @@ async def test_a_log_that_breaks_off_does_not_look_complete(
         await kubelet.get("/containerLogs/default/web/main")
     assert "broke off: the cloud throttles" in caplog.text
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(3, b"123"), (4, b"1234"), (9, b"123456"), (None, b"123456")]
+)
+async def test_a_limit_ends_the_providers_iterator_too(limit: int | None, expected: bytes) -> None:
+    closed = False
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal closed
+        try:
+            for chunk in (b"12", b"34", b"56"):
+                yield chunk
+        finally:
+            closed = True
+
+    source = chunks()
+    assert b"".join([chunk async for chunk in limited(source, limit)]) == expected
+    assert closed
 
 
 async def test_a_bug_of_the_provider_is_a_500(kubelet: Kubelet, caplog: pytest.LogCaptureFixture) -> None:

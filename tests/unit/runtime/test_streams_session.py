@@ -141,6 +141,36 @@ async def test_cancelling_the_session_cancels_the_work() -> None:
     assert stub.said == ["aborted"]
 
 
+async def test_work_that_tidies_up_is_left_in_peace_and_waited_for() -> None:
+    """A peer that hangs up, and then the connection that breaks, are two cancellations."""
+    stub = Stub()
+    tidying, tidy = asyncio.Event(), asyncio.Event()
+    interrupted = False
+
+    async def work() -> None:
+        nonlocal interrupted
+        stub.gone.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            tidying.set()
+            try:
+                await tidy.wait()
+            except asyncio.CancelledError:
+                interrupted = True
+
+    session = asyncio.create_task(run(stub, work(), LIMITS, "test"))
+    await tidying.wait()
+    for _ in range(3):
+        session.cancel()
+        await asyncio.sleep(0)
+    assert not session.done()
+    tidy.set()
+    with pytest.raises(asyncio.CancelledError):
+        await session
+    assert (interrupted, stub.said) == (False, ["aborted"])
+
+
 # --- what waits to be read ------------------------------------------------------------------------
 
 

@@ -264,6 +264,8 @@ async def test_after_goodbye_the_peer_has_time_to_hang_up_first() -> None:
         _, stdin, *_ = await opened(client, "error", "stdin", "stdout", "stderr")
         await client.until(lambda: client.goodbye is not None)
         await client.write(stdin, b"late")
+        for _ in range(50):
+            await asyncio.sleep(0)
         assert transport.closed is None
     assert transport.closed is not None
 

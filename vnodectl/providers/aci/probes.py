@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vnodectl.providers.ports import port_number
+from vnodectl.providers.probes import startup_delay
 from vnodectl.runtime.provider import JSON, Rejected
 
 _NUMBERS = ("initialDelaySeconds", "periodSeconds", "failureThreshold", "successThreshold", "timeoutSeconds")
@@ -26,11 +27,10 @@ def probes(container: JSON, path: str) -> JSON:
                 "Azure Container Instances has no startup probe; use a livenessProbe with an initial delay",
                 field=f"{path}.startupProbe",
             )
-        allowed = int(startup.get("initialDelaySeconds") or 0) + int(
-            startup.get("periodSeconds") or 10
-        ) * int(startup.get("failureThreshold") or 3)
         liveness = body["livenessProbe"]
-        liveness["initialDelaySeconds"] = max(int(liveness.get("initialDelaySeconds") or 0), allowed)
+        liveness["initialDelaySeconds"] = max(
+            int(liveness.get("initialDelaySeconds") or 0), startup_delay(startup)
+        )
     return body
 
 

@@ -119,6 +119,9 @@ async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
             await asyncio.wait(waiting)
         except asyncio.CancelledError as error:
             cancelled = error
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # asyncio complains of errors that nobody has looked at
     if cancelled is not None:
         raise cancelled
 
