@@ -70,7 +70,6 @@ def self_signed(node: str, addresses: Sequence[str], now: datetime.datetime) -> 
     key = ec.generate_private_key(ec.SECP256R1())
     # As a kubelet names its own; the time makes two certificates of one node distinguishable.
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{node}@{int(now.timestamp())}"[:64])])
-    names = [_general_name(text) for text in dict.fromkeys((node, *addresses))]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -79,7 +78,7 @@ def self_signed(node: str, addresses: Sequence[str], now: datetime.datetime) -> 
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(minutes=5))
         .not_valid_after(now + SELF_SIGNED_LIFE)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.SubjectAlternativeName(general_names((node, *addresses))), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
@@ -92,6 +91,11 @@ def self_signed(node: str, addresses: Sequence[str], now: datetime.datetime) -> 
             serialization.NoEncryption(),
         ),
     )
+
+
+def general_names(texts: Sequence[str]) -> list[x509.GeneralName]:
+    """Names of a certificate: IP addresses as such, everything else as DNS names."""
+    return [_general_name(text) for text in dict.fromkeys(texts)]
 
 
 def _general_name(text: str) -> x509.GeneralName:
