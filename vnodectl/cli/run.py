@@ -39,6 +39,9 @@ def log_to_stderr(verbose: int) -> None:
     if verbose:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    if not root.handlers:  # else Python prints warnings of SDKs, whole answers of token endpoints among them
+        root.addHandler(logging.NullHandler())
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]

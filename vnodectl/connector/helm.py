@@ -75,8 +75,11 @@ class Helm:
 
     async def chart(self, reference: str | Path) -> Any:
         """The chart's metadata and place, for the other calls. Raises HelmError where there is none."""
-        async with self._errors("the chart cannot be read"):
-            return await self._client.get_chart(reference)
+        try:
+            async with self._errors("the chart cannot be read"):
+                return await self._client.get_chart(reference)
+        except ClusterUnreachable as error:  # reading a chart asks no cluster: it is the chart's own server
+            raise HelmError(error.message, hint=f"is {reference} right, and can it be reached?") from None
 
     async def render(self, release: str, chart: Any, values: JSON, *, namespace: str) -> list[JSON]:
         """The release's manifests, checked against the chart's schema; the cluster is not asked."""

@@ -38,3 +38,13 @@ def test_a_signal_lets_the_work_clean_up(number: signal.Signals, tmp_path: Path)
         process.send_signal(number)
         assert process.wait(timeout=30) == 130
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("verbose", [0, 2])
+def test_what_sdks_log_is_never_printed(verbose: int) -> None:
+    program = (
+        f"from vnodectl.cli.run import log_to_stderr; log_to_stderr({verbose}); import logging;"
+        "logging.getLogger('azure.identity').warning('Content: %s', 'marker')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "marker" not in done.stdout + done.stderr

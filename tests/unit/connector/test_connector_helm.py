@@ -116,3 +116,10 @@ def test_chart_references(tmp_path: Path) -> None:
     assert charts.reference(str(tmp_path)) == tmp_path
     with pytest.raises(UsageError, match="no chart"):
         charts.reference("stable/vnode-connector")
+
+
+async def test_a_chart_whose_server_does_not_answer_is_not_the_cluster_s_fault(helm_program: Any) -> None:
+    helm_program.fail("show", "Error: Get https://charts.example/x.tgz: dial tcp: connection refused")
+    with pytest.raises(HelmError, match="connection refused") as caught:
+        await (await opened()).chart("https://charts.example/x.tgz")
+    assert "charts.example" in caught.value.hint
