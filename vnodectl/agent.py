@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 class ProviderName(StrEnum):
     ACI = "aci"
+    ECI = "eci"
     LOCAL = "local"
 
 

@@ -88,11 +88,85 @@ def test_rights_are_the_least(manifests: list[JSON]) -> None:
     assert "cluster-admin" not in bound
 
 
-def test_node_and_lease_are_its_own(manifests: list[JSON]) -> None:
-    rules = [rule for each in manifests if each["kind"] in {"ClusterRole", "Role"} for rule in each["rules"]]
-    for rule in rules:
-        if set(rule["resources"]) & {"nodes", "nodes/status", "leases"} and rule["verbs"] != ["create"]:
-            assert rule["resourceNames"] == [NODE]
+@pytest.mark.parametrize("count", [1, 3])
+def test_nodes_and_leases_are_its_own(count: int, control_plane: Shell, repository: Path) -> None:
+    manifests = render(control_plane, repository, values(nodes=count))
+    nodes = [NODE, f"{NODE}-2", f"{NODE}-3"][:count]
+    named = 0
+    for role in manifests:
+        if role["kind"] not in {"ClusterRole", "Role"} or role["metadata"].get("namespace") == "vnode-system":
+            continue
+        for rule in role["rules"]:
+            if set(rule["resources"]) & {"nodes", "nodes/status", "leases"} and rule["verbs"] != ["create"]:
+                assert rule["resourceNames"] == nodes
+                named += 1
+    assert named == 5, "two for Nodes and one for Leases of the connector, two of the test"
+
+
+def test_the_leases_of_replicas_are_in_its_own_namespace_only(manifests: list[JSON]) -> None:
+    (role,) = [
+        each
+        for each in manifests
+        if each["kind"] == "Role" and each["metadata"]["namespace"] == "vnode-system"
+    ]
+    (rule,) = role["rules"]
+    assert (rule["apiGroups"], rule["resources"]) == (["coordination.k8s.io"], ["leases"])
+    assert "resourceNames" not in rule
+
+
+def test_replicas_share_nodes(control_plane: Shell, repository: Path) -> None:
+    manifests = render(control_plane, repository, values(nodes=3, replicas=2))
+    found = environment(manifests)
+    assert found["VNODECTL_NODES"] == "3"
+    assert found["VNODECTL_LEASE_NAMESPACE"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    assert found["VNODECTL_REPLICA"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    spec = one(manifests, "Deployment")["spec"]
+    assert spec["replicas"] == 2
+    assert spec["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
+    }
+    assert spec["template"]["metadata"]["labels"]["vnodectl.io/nodes"] == "3"
+    ports = spec["template"]["spec"]["containers"][0]["ports"]
+    assert {port["name"]: port["containerPort"] for port in ports} == {
+        "kubelet": 10250,
+        "kubelet-2": 10251,
+        "kubelet-3": 10252,
+        "health": 8081,
+    }
+    spread = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert {each["topologyKey"] for each in spread} == {
+        "kubernetes.io/hostname",
+        "topology.kubernetes.io/zone",
+    }
+    assert {each["whenUnsatisfiable"] for each in spread} == {"ScheduleAnyway"}
+    assert one(manifests, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    test = one(manifests, "Pod", "aci-linux-eastus-test")["spec"]["containers"][0]
+    assert test["args"] == ["wait-node", NODE, f"{NODE}-2", f"{NODE}-3", "--timeout", "60s"]
+
+
+def test_a_single_replica_has_nothing_to_spread(manifests: list[JSON]) -> None:
+    assert "topologySpreadConstraints" not in one(manifests, "Deployment")["spec"]["template"]["spec"]
+    assert not [each for each in manifests if each["kind"] == "PodDisruptionBudget"]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"nodes": 2, "ports": {"kubelet": 65535}}, "2 nodes need the ports 65535 to 65536"),
+        ({"nodes": 2, "ports": {"health": 10251}}, "10251 is one of the kubelet ports 10250 to 10251"),
+        ({"nodes": 2, "node": {"name": "a" * 62}}, "has 64 characters; Kubernetes allows 63"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(
+    said: JSON, message: str, control_plane: Shell, repository: Path
+) -> None:
+    chart = str(repository / "charts" / "vnode-connector")
+    done = control_plane.run(
+        "helm", "template", "x", chart, "-f", "-", check=False, stdin=json.dumps(values(**said))
+    )
+    assert done.returncode != 0
+    assert message in done.stderr
 
 
 def test_the_pod_meets_the_restricted_profile(manifests: list[JSON]) -> None:
@@ -216,6 +290,11 @@ def test_a_value_outside_the_schema_is_refused(control_plane: Shell, repository:
     )
     assert done.returncode != 0
     assert "surprise" in done.stderr
+
+
+def test_a_disruption_budget_is_left_out_when_asked(control_plane: Shell, repository: Path) -> None:
+    found = render(control_plane, repository, values(replicas=2, podDisruptionBudget={"enabled": False}))
+    assert not [each for each in found if each["kind"] == "PodDisruptionBudget"]
 
 
 def test_a_disruption_budget_is_made_when_asked(control_plane: Shell, repository: Path) -> None:

@@ -56,10 +56,11 @@ async def supported_version(context: Context) -> Answer:
 async def caller_rights(context: Context) -> Answer:
     if not await _refused(context.kube, (rights.EVERYTHING,)):
         return passed("the caller is an administrator of the cluster")
-    own, granted = rights.own(context.target.namespace), rights.granted()
+    namespace = context.target.namespace
+    own, granted = rights.own(namespace), rights.granted(namespace)
     refused = await _refused(context.kube, own)
     not_held = await _refused(context.kube, granted)
-    if not_held and await _refused(context.kube, rights.escalation()):
+    if not_held and await _refused(context.kube, rights.escalation(namespace)):
         refused += not_held
     if refused:
         shown = ", ".join(map(str, refused[:_SHOWN]))

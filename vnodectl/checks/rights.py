@@ -49,14 +49,17 @@ def own(namespace: str) -> tuple[Right, ...]:
         *_rights(_MANAGE, ["configmaps", "serviceaccounts"], namespace=namespace),
         *_rights((*_MANAGE, "list", "watch"), ["deployments"], "apps", namespace),
         *_rights(_MANAGE, ["clusterroles", "clusterrolebindings"], RBAC),
+        *_rights((*_MANAGE, "list"), ["poddisruptionbudgets"], "policy", namespace),
+        *_rights(_MANAGE, ["roles", "rolebindings"], RBAC, namespace),
         *_rights(_MANAGE, ["roles", "rolebindings"], RBAC, NODE_LEASE_NAMESPACE),
         *_rights(_MANAGE, ["rolebindings"], RBAC, "kube-system"),
         *_rights(("get", "list", "watch", "delete"), ["nodes"]),
         *_rights(("get",), ["leases"], "coordination.k8s.io", NODE_LEASE_NAMESPACE),
+        *_rights(("list", "delete"), ["leases"], "coordination.k8s.io", namespace),
     )
 
 
-def granted() -> tuple[Right, ...]:
+def granted(namespace: str) -> tuple[Right, ...]:
     """What the chart's roles grant: RBAC lets only those give a right away who hold it or may escalate."""
     return (
         *_rights(("create", "get", "list", "watch", "update", "patch"), ["nodes"]),
@@ -73,13 +76,20 @@ def granted() -> tuple[Right, ...]:
         *_rights(
             ("create", "get", "update", "patch"), ["leases"], "coordination.k8s.io", NODE_LEASE_NAMESPACE
         ),
+        *_rights(
+            ("create", "get", "list", "watch", "update", "patch", "delete"),
+            ["leases"],
+            "coordination.k8s.io",
+            namespace,
+        ),
     )
 
 
-def escalation() -> tuple[Right, ...]:
+def escalation(namespace: str) -> tuple[Right, ...]:
     """With these, rights can be given away that the caller does not hold."""
     return (
         *_rights(("escalate", "bind"), ["clusterroles"], RBAC),
+        *_rights(("escalate", "bind"), ["roles"], RBAC, namespace),
         *_rights(("escalate", "bind"), ["roles"], RBAC, NODE_LEASE_NAMESPACE),
     )
 

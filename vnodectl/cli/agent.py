@@ -14,7 +14,7 @@ def agent(
         str, typer.Option(envvar="VNODECTL_NODE_NAME", help="The node to be.", show_default=False)
     ],
     provider: Annotated[
-        str, typer.Option(envvar="VNODECTL_PROVIDER", help="aci or local.", metavar="NAME")
+        str, typer.Option(envvar="VNODECTL_PROVIDER", help="aci, eci or local.", metavar="NAME")
     ] = "aci",
     nodes: Annotated[
         int,
@@ -79,7 +79,7 @@ def agent(
     """Be one virtual node, until SIGTERM. This is what the chart runs.
 
     The provider reads its own settings from the environment: AZURE_* and VNODECTL_ACI_* for aci,
-    VNODECTL_LOCAL_* for local.
+    ALIBABA_CLOUD_* and ECI_* for eci, VNODECTL_LOCAL_* for local.
     """
     import asyncio
     import socket
@@ -95,7 +95,7 @@ def agent(
         except ValueError as error:
             raise typer.BadParameter(f"{error}", param_hint=f"--node-{name}") from None
     if provider not in list(ProviderName):
-        raise typer.BadParameter(f"{provider!r} is not one of aci, local", param_hint="--provider")
+        raise typer.BadParameter(f"{provider!r} is not one of {', '.join(ProviderName)}", param_hint="--provider")
     if os_type not in ("Linux", "Windows"):
         raise typer.BadParameter(f"{os_type!r} is not Linux or Windows", param_hint="--os-type")
     if log_level not in ("debug", "info", "warning", "error"):

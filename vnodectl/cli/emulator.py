@@ -19,10 +19,12 @@ def group() -> None:
 
 @app.command()
 def serve(
-    cloud: Annotated[str, typer.Option(help="The cloud to be: azure.")] = "azure",
+    cloud: Annotated[str, typer.Option(help="The cloud to be: azure or alibaba.")] = "azure",
     bind: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="ARM and the token endpoint; 0: any free port.")] = 0,
-    imds_port: Annotated[int, typer.Option(help="The metadata endpoint; 0: any free port.")] = 0,
+    port: Annotated[
+        int, typer.Option(help="The cloud's API (and Azure's token endpoint); 0: any free port.")
+    ] = 0,
+    imds_port: Annotated[int, typer.Option(help="Azure's metadata endpoint; 0: any free port.")] = 0,
     control_port: Annotated[int, typer.Option(help="The control API, always on 127.0.0.1; 0: any.")] = 0,
     tls_cert: Annotated[
         Path | None, typer.Option(help="The server's certificate (PEM); default: one of its own.")
@@ -35,8 +37,11 @@ def serve(
         str, typer.Option(help="What runs Linux groups: podman, docker, process or simulated.")
     ] = "simulated",
     scope: Annotated[
-        str, typer.Option(help="Whose containers these are; one emulator a scope.")
-    ] = "emulator-azure",
+        str,
+        typer.Option(
+            help="Whose containers these are; one emulator a scope.", show_default="emulator-<cloud>"
+        ),
+    ] = "",
     state_dir: Annotated[Path | None, typer.Option(help="Keys, certificates and file shares.")] = None,
     network: Annotated[str, typer.Option(help="The container network of the groups.")] = "",
     seed: Annotated[Path | None, typer.Option(help="What exists at the start (JSON).")] = None,
@@ -66,15 +71,11 @@ def serve(
 
 
 @app.command()
-def routes(cloud: Annotated[str, typer.Option(help="The cloud: azure.")] = "azure") -> None:
+def routes(cloud: Annotated[str, typer.Option(help="The cloud: azure or alibaba.")] = "azure") -> None:
     """Print what is emulated, as a Markdown table."""
-    from vnodectl.errors import UsageError
+    from vnodectl.emulator.serve import routes_table
 
-    if cloud != "azure":
-        raise UsageError(f"there is no emulated cloud {cloud!r}", hint="use --cloud azure")
-    from vnodectl.emulator.azure.service import routes_table
-
-    sys.stdout.write(routes_table())
+    sys.stdout.write(routes_table(cloud))
 
 
 def _announce(line: str) -> None:

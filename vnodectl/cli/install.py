@@ -37,6 +37,8 @@ class Choices:
     wait: bool = True
     register_provider: bool = False
     skip: tuple[str, ...] = ()
+    drain: bool = False
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,24 @@ def install_connector(
     cloud: Annotated[
         str | None,
         option(CONNECTOR, "--cloud", metavar="CLOUD", help="The cloud that runs the pods. (default: azure)"),
+    ] = None,
+    nodes: Annotated[
+        int | None,
+        option(
+            CONNECTOR,
+            "--nodes",
+            metavar="N",
+            help="How many virtual nodes: NODE, NODE-2 … (default: 1; env: VNODECTL_NODES)",
+        ),
+    ] = None,
+    replicas: Annotated[
+        int | None,
+        option(
+            CONNECTOR,
+            "--replicas",
+            metavar="N",
+            help="How many pods share its nodes, for failover. (default: 1; env: VNODECTL_REPLICAS)",
+        ),
     ] = None,
     aci_resource_group: options.AciResourceGroup = None,
     location: options.Location = None,
@@ -155,8 +175,16 @@ def install_connector(
         bool, option(RUN, "--dry-run", help="Print what would be created, secrets masked; change nothing.")
     ] = False,
     wait: Annotated[
-        bool, option(RUN, "--wait/--no-wait", help="Wait until each node is Ready with a fresh Lease.")
+        bool, option(RUN, "--wait/--no-wait", help="Wait until every node is Ready with a fresh Lease.")
     ] = True,
+    drain: Annotated[
+        bool,
+        option(RUN, "--drain", help="With fewer --nodes: first evict the pods of the nodes that go."),
+    ] = False,
+    force: Annotated[
+        bool,
+        option(RUN, "--force", help="With fewer --nodes: delete the pods of the nodes that go."),
+    ] = False,
     timeout: options.Timeout = None,
     skip: Annotated[
         list[str] | None,
@@ -166,17 +194,20 @@ def install_connector(
     output: options.Output = Format.TABLE,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Install one connector per OS and wait until its virtual node is Ready.
+    """Install one connector per OS and wait until its virtual nodes are Ready.
 
     The cluster is the AKS cluster of -g and -n, or the current context.
     The release is called NAME-OS-REGION, its node virtual-kubelet-NAME-OS-REGION.
-    Running it again upgrades.
+    Running it again upgrades: to what is said then, whatever was said before.
+    Fewer --nodes than before are refused while pods run on those that would go.
 
     \b
     Examples:
       vnodectl install-connector -g my-group -n my-aks \\
         --service-principal ID --client-secret-file FILE
       vnodectl install-connector -g my-group -n my-aks --os-type Both \\
+        --workload-identity ID
+      vnodectl install-connector -g my-group -n my-aks --nodes 3 --replicas 2 \\
         --workload-identity ID
       vnodectl install-connector --aci-resource-group my-aci -l eastus \\
         --managed-identity system --dry-run
@@ -187,6 +218,8 @@ def install_connector(
             "--client-secret, --client-secret-file and --client-secret-stdin exclude each other",
             hint="give the secret once",
         )
+    if drain and force:
+        raise UsageError("--drain and --force exclude each other")
     if client_secret:
         warn("--client-secret is visible in the process list and the shell's history: use a file or stdin")
     if client_secret_stdin:
@@ -206,6 +239,8 @@ def install_connector(
             "aci_resource_group": aci_resource_group,
             "location": location,
             "subnet_id": subnet_id,
+            "nodes": nodes,
+            "replicas": replicas,
             "service_principal": service_principal,
             "client_secret": client_secret,
             "client_secret_file": client_secret_file,
@@ -218,7 +253,7 @@ def install_connector(
         },
         config,
     )
-    choices = Choices(dry_run, wait, register_provider, tuple(skip or ()))
+    choices = Choices(dry_run, wait, register_provider, tuple(skip or ()), drain, force)
     code = _show(run(_install(settings, choices)), output)
     if code != EXIT_OK:
         raise typer.Exit(code)
@@ -255,6 +290,7 @@ async def _carry_out(settings: Settings, choices: Choices, shown: Progress, reda
         shown.say("", "looking at the cluster and the cloud")
         cluster = await stack.enter_async_context(open_cluster(settings, azure))
         plan = make_plan(settings, await look_up(settings, cluster, azure))
+        plan = replace(plan, drain=choices.drain, force=choices.force)
         if choices.register_provider and azure is not None and not choices.dry_run:
             await registration.register(azure, timeout=plan.timeout, say=lambda text: shown.say("", text))
         shown.say("", "checking what an installation needs")
@@ -296,6 +332,8 @@ def _show(outcome: Outcome, output: Format) -> int:
     for result in outcome.results:
         if not result.ok:
             complain(f"{result.connector.os_type}: {result.message}", result.hint)
+        for node in result.retired:
+            note(f"{result.connector.os_type}: removed node {node}")
     if output is Format.JSON:
         write_json("ConnectorInstallation", _document(outcome))
     elif outcome.manifests is not None:
@@ -308,19 +346,20 @@ def _show(outcome: Outcome, output: Format) -> int:
             [
                 (
                     result.connector.os_type,
-                    result.connector.node,
+                    node,
                     result.connector.release,
                     _status(result),
                     f"{result.seconds:.0f}s",
                 )
                 for result in outcome.results
+                for node in result.connector.node_names
             ],
         )
     return _exit_code(outcome)
 
 
 def _status(result: Installed) -> str:
-    """`ready` says that the node was seen Ready; `installed` that nobody waited for it."""
+    """`ready` says that the nodes were seen Ready; `installed` that nobody waited for it."""
     if result.ok:
         return "ready" if result.node else "installed"
     return "timed-out" if result.exit_code == EXIT_TIMEOUT else "failed"
@@ -339,6 +378,8 @@ def _document(outcome: Outcome) -> JSON:
                 "os": connector.os_type,
                 "release": connector.release,
                 "node": connector.node,
+                "nodes": list(connector.node_names),
+                "replicas": plan.replicas,
                 "region": connector.region,
                 **_came_out(results.get(connector)),
             }
@@ -357,6 +398,7 @@ def _came_out(result: Installed | None) -> JSON:
     return {
         "status": _status(result),
         "revision": result.revision,
+        "removedNodes": list(result.retired),
         "message": result.message,
         "hint": result.hint,
         "durationSeconds": round(result.seconds, 3),

@@ -12,22 +12,27 @@ from vnodectl.cli.run import log_to_stderr, run
 
 
 def wait_node(
-    name: Annotated[str, typer.Argument(help="The node's name.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="The nodes' names.")],
     kubeconfig: options.Kubeconfig = None,
     context: options.Context = None,
     timeout: options.Timeout = None,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Wait until a node is Ready and its Lease fresh. Exit code 4 where it does not come."""
+    """Wait until nodes are Ready and their Leases fresh. Exit code 4 where one does not come."""
     from vnodectl.connector.plan import seconds
 
     log_to_stderr(verbose)
-    run(_wait(name, kubeconfig, context, seconds(timeout)))
+    run(_wait(names, kubeconfig, context, seconds(timeout)))
 
 
-async def _wait(name: str, kubeconfig: str | None, context: str | None, timeout: float) -> None:
+async def _wait(names: list[str], kubeconfig: str | None, context: str | None, timeout: float) -> None:
+    import asyncio
+
     from vnodectl.connector import node
     from vnodectl.kube.config import connect
 
     async with await connect(kubeconfig, context) as kube:
-        note(str(await node.wait_node(kube, name, timeout=timeout)))
+        deadline = asyncio.get_running_loop().time() + timeout
+        for name in names:
+            left = max(0.0, deadline - asyncio.get_running_loop().time())
+            note(str(await node.wait_node(kube, name, timeout=left)))

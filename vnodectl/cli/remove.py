@@ -62,10 +62,10 @@ def remove_connector(
     ] = None,
     drain: Annotated[
         bool,
-        option(RUN, "--drain", "--graceful", help="First evict the node's pods, heeding disruption budgets."),
+        option(RUN, "--drain", "--graceful", help="First evict the nodes' pods, heeding disruption budgets."),
     ] = False,
     force: Annotated[
-        bool, option(RUN, "--force", help="Remove although pods run on the node; they are deleted.")
+        bool, option(RUN, "--force", help="Remove although pods run on the nodes; they are deleted.")
     ] = False,
     delete_groups: Annotated[
         bool, option(RUN, "--delete-groups", help="Delete container groups left in the cloud.")
@@ -77,7 +77,7 @@ def remove_connector(
 ) -> None:
     """Remove connectors with everything that belongs to them.
 
-    Refuses while pods still run on the node. Where there is nothing to remove, that is fine.
+    Refuses while pods still run on one of its nodes. Where there is nothing to remove, that is fine.
 
     \b
     Examples:
@@ -164,7 +164,10 @@ def _show(outcome: Outcome, output: Format) -> int:
         note(f"deleted container group {name}")
     if left:
         warn(f"{len(left)} container group{'s' if len(left) > 1 else ''} still in Azure: {', '.join(left)}")
-        note("  fix: run this again with --delete-groups")
+        # By then nothing in the cluster says where the groups are.
+        where = dict.fromkeys(result.resource_group for result in outcome.results if result.groups)
+        named = "".join(f" --aci-resource-group {name}" for name in list(where)[:1] if name)
+        note(f"  fix: run this again with --delete-groups{named}")
     if output is Format.JSON:
         write_json("ConnectorRemoval", _document(outcome))
     elif outcome.results:
@@ -173,13 +176,14 @@ def _show(outcome: Outcome, output: Format) -> int:
             [
                 (
                     result.connector.os_type,
-                    result.connector.node,
+                    node,
                     result.connector.release,
                     "removed" if result.ok else "failed",
                     "?" if result.groups is None else str(len(result.groups)),
                     f"{result.seconds:.0f}s",
                 )
                 for result in outcome.results
+                for node in result.nodes or (result.connector.node,)
             ],
         )
     else:
@@ -197,6 +201,7 @@ def _document(outcome: Outcome) -> JSON:
                 "os": result.connector.os_type,
                 "release": result.connector.release,
                 "node": result.connector.node,
+                "nodes": list(result.nodes),
                 "region": result.connector.region,
                 "status": "removed" if result.ok else "failed",
                 "message": result.message or result.note,

@@ -22,12 +22,14 @@ def tls_context(ca_bundle: str) -> ssl.SSLContext:
     return context
 
 
-def http_session(context: ssl.SSLContext, *, auto_decompress: bool = True) -> aiohttp.ClientSession:
-    """The pool shared by a cloud's SDK and our own WebSockets. Honours proxies."""
+def http_session(
+    context: ssl.SSLContext, *, auto_decompress: bool = True, limit: int = 64
+) -> aiohttp.ClientSession:
+    """The pool shared by a cloud's SDK and our own WebSockets: `limit` connections. Honours proxies."""
     import aiohttp
 
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=context, limit=64),
+        connector=aiohttp.TCPConnector(ssl=context, limit=limit),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=auto_decompress,
         trust_env=True,

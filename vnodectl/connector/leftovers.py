@@ -43,6 +43,8 @@ async def sweep(kube: KubeClient, connector: Connector, namespace: str) -> list[
         (CONFIG_MAPS, namespace),
         (SERVICE_ACCOUNTS, namespace),
         (PODS, namespace),
+        (ROLES, namespace),
+        (ROLE_BINDINGS, namespace),
         (ROLES, NODE_LEASE_NAMESPACE),
         (ROLE_BINDINGS, NODE_LEASE_NAMESPACE),
         (ROLE_BINDINGS, "kube-system"),
@@ -86,10 +88,11 @@ async def groups_of(
 
 
 def owned(group: JSON, connector: Connector) -> bool:
-    """Whether a group (ARM JSON) says that it is this connector's."""
-    from vnodectl.clouds.azure.tags import Owner
+    """Whether a group (ARM JSON) says that it is this connector's, on whichever of its nodes."""
+    from vnodectl.clouds.azure import tags
 
-    return Owner(connector.node, connector.release).owns(group.get("tags"))
+    found = group.get("tags") or {}
+    return found.get(tags.CONNECTOR) == connector.release and connector.owns(str(found.get(tags.NODE)))
 
 
 async def _groups(azure: AzureSession, resource_group: str) -> list[JSON]:

@@ -19,17 +19,29 @@ RELEASE_MAX = 53
 NODE_MAX = 63
 """A node's name is also the value of its label kubernetes.io/hostname, and labels end at 63."""
 
+NODES_MAX = 50
+"""How many nodes one connector may be: the agent's own limit."""
+
+REPLICAS_MAX = 10
+
+_FURTHER_NODE = re.compile(r"-([2-9]|[1-9][0-9])\Z")
+"""What the names of a connector's further nodes end with; no region does."""
+
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _AZURE_REGION = re.compile(r"[a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """One connector: one Helm release, one Deployment, one virtual node. `os_type` is Linux or Windows."""
+    """One connector: one Helm release, one Deployment, one or more virtual nodes.
+
+    `os_type` is Linux or Windows; `nodes` how many nodes it is meant to be.
+    """
 
     name: str
     os_type: str
     region: str
+    nodes: int = 1
 
     @property
     def release(self) -> str:
@@ -37,7 +49,17 @@ class Connector:
 
     @property
     def node(self) -> str:
+        """Its first node."""
         return NODE_PREFIX + self.release
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """All that it is meant to be: NODE, NODE-2, NODE-3 …"""
+        return (self.node, *(f"{self.node}-{number}" for number in range(2, self.nodes + 1)))
+
+    def owns(self, node: str) -> bool:
+        """Whether a node of this name is this connector's, whatever the number that it is meant to be."""
+        return release_of(node) == self.release
 
     @property
     def secret(self) -> str:
@@ -45,21 +67,31 @@ class Connector:
         return f"{self.release}-azure"
 
 
-def connector(name: str, os_type: str, region: str) -> Connector:
+def connector(name: str, os_type: str, region: str, nodes: int = 1) -> Connector:
     """A connector whose names fit Helm and Kubernetes, else UsageError."""
-    made = Connector(name, os_type, region)
+    made = Connector(name, os_type, region, nodes)
     hint = "choose a shorter --connector-name"
     if len(made.release) > RELEASE_MAX:
         raise UsageError(
             f"release name {made.release!r} has {len(made.release)} characters; Helm allows {RELEASE_MAX}",
             hint=hint,
         )
-    if len(made.node) > NODE_MAX:
+    longest = made.node_names[-1]
+    if len(longest) > NODE_MAX:
         raise UsageError(
-            f"node name {made.node!r} has {len(made.node)} characters; Kubernetes allows {NODE_MAX}",
+            f"node name {longest!r} has {len(longest)} characters; Kubernetes allows {NODE_MAX}",
             hint=hint,
         )
     return made
+
+
+def count(text: str | None, flag: str, most: int) -> int:
+    """A number from 1 to `most`, 1 for None; UsageError naming `flag` otherwise."""
+    if text is None:
+        return 1
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+        raise UsageError(f"bad {flag} {text!r}", hint=f"use a number from 1 to {most}")
+    return int(text)
 
 
 def connector_name(text: str) -> str:
@@ -109,3 +141,16 @@ def region_in_release(release: str, name: str, os_type: str) -> str | None:
     prefix = f"{name}-{os_type.lower()}-"
     region = release.removeprefix(prefix)
     return region if release.startswith(prefix) and _AZURE_REGION.fullmatch(region) else None
+
+
+def release_of(node: str) -> str:
+    """The release of which a node of this name is one, or "" where the name is of another kind."""
+    if not node.startswith(NODE_PREFIX):
+        return ""
+    return _FURTHER_NODE.sub("", node.removeprefix(NODE_PREFIX))
+
+
+def node_order(node: str) -> tuple[str, int]:
+    """A sort key: the nodes of a release together, by their numbers."""
+    further = _FURTHER_NODE.search(node)
+    return (node[: further.start()], int(further[1])) if further else (node, 1)

@@ -1,23 +1,25 @@
-"""Is the virtual node alive? Waiting for it, and saying what was seen where it does not come."""
+"""Are the virtual nodes alive? Waiting for them, and saying what was seen where they do not come."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vnodectl.connector.evidence import by_release, evidence
 from vnodectl.connector.names import Connector
+from vnodectl.connector.shares import pods_of, shares
 from vnodectl.errors import ClusterUnreachable, TimedOut
-from vnodectl.kube.errors import NotFound
+from vnodectl.kube.errors import Forbidden, NotFound
 from vnodectl.kube.resources import DEPLOYMENTS, LEASES, NODE_LEASE_NAMESPACE, NODES
 
 if TYPE_CHECKING:
     from vnodectl.kube.client import KubeClient
 
 JSON = dict[str, Any]
+T = TypeVar("T")
 Now = Callable[[], datetime]
 Say = Callable[[str], None]
 
@@ -33,7 +35,7 @@ def utcnow() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """A node as seen now. `lease_age` in seconds since its Lease was renewed, None where it has none."""
+    """A node as seen now. `lease_age` in seconds since its Lease was `renewed`, None where it has none."""
 
     name: str
     exists: bool
@@ -42,6 +44,7 @@ class NodeState:
     message: str = ""
     lease_age: float | None = None
     fresh: bool = False
+    renewed: datetime | None = None
 
     @property
     def alive(self) -> bool:
@@ -74,7 +77,8 @@ async def node_state(kube: KubeClient, name: str, now: Now = utcnow) -> NodeStat
         return NodeState(name, exists=False)
     conditions = (node.get("status") or {}).get("conditions") or ()
     ready: JSON = next((one for one in conditions if one["type"] == "Ready"), {})
-    age, fresh = await _lease(kube, name, now)
+    renewed, seconds = await _lease(kube, name)
+    age = (now() - renewed).total_seconds() if renewed else None
     return NodeState(
         name,
         exists=True,
@@ -82,21 +86,21 @@ async def node_state(kube: KubeClient, name: str, now: Now = utcnow) -> NodeStat
         reason=str(ready.get("reason") or ""),
         message=str(ready.get("message") or ""),
         lease_age=age,
-        fresh=fresh,
+        fresh=age is not None and age <= seconds,
+        renewed=renewed,
     )
 
 
-async def _lease(kube: KubeClient, name: str, now: Now) -> tuple[float | None, bool]:
+async def _lease(kube: KubeClient, name: str) -> tuple[datetime | None, float]:
+    """When the node's Lease was renewed, and for how many seconds that is good."""
     try:
         lease = await kube.get(LEASES.path(NODE_LEASE_NAMESPACE, name))
     except NotFound:
-        return None, False
+        return None, 0
     spec = lease.get("spec") or {}
     renewed = spec.get("renewTime")
-    if not renewed:
-        return None, False
-    age = (now() - datetime.fromisoformat(renewed)).total_seconds()
-    return age, age <= float(spec.get("leaseDurationSeconds") or LEASE_SECONDS)
+    seconds = float(spec.get("leaseDurationSeconds") or LEASE_SECONDS)
+    return (datetime.fromisoformat(renewed) if renewed else None), seconds
 
 
 async def wait_node(
@@ -123,23 +127,34 @@ async def wait_connector(
     say: Say,
     interval: float = POLL_SECONDS,
     now: Now = utcnow,
-) -> NodeState:
-    """Wait for the connector's Deployment and then for its node; `timeout` in seconds for both.
+) -> tuple[NodeState, ...]:
+    """Wait for the connector's Deployment and then for all its nodes; `timeout` in seconds for both.
+
+    After an upgrade a node counts once a new pod is the node: until then it looks alive by what the old
+    one said.
 
     `say` is told whenever what is waited for changes. Raises TimedOut with what was seen: why the pod
     waits, and the last lines of its log.
     """
     last = ""
 
-    async def look() -> tuple[NodeState | None, str]:
+    async def look() -> tuple[tuple[NodeState, ...] | None, str]:
         nonlocal last
-        missing = await _unavailable(kube, connector, namespace)
-        state = None if missing else await node_state(kube, connector.node, now)
-        brief = state.brief if state is not None else missing
+        states: list[NodeState] = []
+        seen = brief = await _unavailable(kube, connector, namespace)
+        if not seen:
+            for name in connector.node_names:
+                states.append(await node_state(kube, name, now))
+                if not states[-1].alive:
+                    seen, brief = str(states[-1]), states[-1].brief
+                    break
+            else:
+                seen = await _between_replicas(kube, connector, namespace, states)
+                brief = seen or (str(states[0]) if len(states) == 1 else f"{len(states)} nodes are Ready")
         if brief != last:
             last = brief
             say(brief)
-        return (state if state is not None and state.alive else None), missing or str(state)
+        return (None if seen else tuple(states)), seen
 
     try:
         return await _until(look, timeout=timeout, interval=interval)
@@ -162,13 +177,36 @@ async def _unavailable(kube: KubeClient, connector: Connector, namespace: str) -
     current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
     available = min(int(status.get("availableReplicas") or 0), int(status.get("updatedReplicas") or 0))
     if current and available >= wanted and not status.get("unavailableReplicas"):
-        return ""
+        replaced = int(status.get("replicas") or 0) - int(status.get("updatedReplicas") or 0)
+        return f"Deployment {connector.release} has {replaced} old pods to end" if replaced > 0 else ""
     return f"Deployment {connector.release} has {available if current else 0} of {wanted} pods available"
 
 
+async def _between_replicas(
+    kube: KubeClient, connector: Connector, namespace: str, states: Sequence[NodeState]
+) -> str:
+    """Which of the nodes still has to be taken over by a pod that stays, or ""."""
+    try:
+        held = await shares(kube, connector, namespace)
+        pods = await pods_of(kube, connector, namespace) if held else []
+    except Forbidden:
+        return ""
+    staying = {pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("deletionTimestamp")}
+    for state in states:
+        share = held.get(state.name)
+        # One pod writes both times: a Lease renewed since the node was taken is the new pod's word.
+        if share and (share.holder not in staying or _before(state.renewed, share.since)):
+            return f"node {state.name} is not taken over yet"
+    return ""
+
+
+def _before(first: datetime | None, second: datetime | None) -> bool:
+    return first is not None and second is not None and first < second
+
+
 async def _until(
-    look: Callable[[], Awaitable[tuple[NodeState | None, str]]], *, timeout: float, interval: float
-) -> NodeState:
+    look: Callable[[], Awaitable[tuple[T | None, str]]], *, timeout: float, interval: float
+) -> T:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
     while True:

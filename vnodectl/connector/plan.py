@@ -63,7 +63,11 @@ class AksCluster:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything an installation needs to know, decided. `timeout` in seconds, per connector."""
+    """Everything an installation needs to know, decided. `timeout` in seconds, per connector.
+
+    `replicas` are pods that share a connector's nodes. `drain` and `force` say what becomes of pods on
+    nodes that an upgrade to fewer nodes takes away; with neither, they stop it.
+    """
 
     cloud: str
     connector_name: str
@@ -76,6 +80,9 @@ class Plan:
     api_server: str = ""
     cluster: AksCluster | None = None
     timeout: float = DEFAULT_TIMEOUT
+    replicas: int = 1
+    drain: bool = False
+    force: bool = False
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -90,9 +97,11 @@ def precheck(settings: Settings) -> None:
     name = names.connector_name(settings.connector_name or DEFAULT_CONNECTOR_NAME)
     names.namespace_name(settings.namespace or DEFAULT_NAMESPACE)
     # Without a region the shortest one that exists stands in: what is too long with it always is.
-    region = names.azure_region(settings.location) if settings.location else "uksouth"
+    region = names.azure_region(settings.location) if settings.location else "eastus"
+    nodes = _nodes(settings)
     for os_type in os_types:
-        names.connector(name, os_type, region)
+        names.connector(name, os_type, region, nodes)
+    _replicas(settings)
     identity(settings)
     image(settings)
     aks_cluster(settings)
@@ -123,7 +132,8 @@ def make_plan(settings: Settings, facts: Facts) -> Plan:
         connector_name=name,
         namespace=names.namespace_name(settings.namespace or DEFAULT_NAMESPACE),
         connectors=tuple(
-            names.connector(name, os_type, region) for os_type in names.os_types(settings.os_type or "Linux")
+            names.connector(name, os_type, region, _nodes(settings))
+            for os_type in names.os_types(settings.os_type or "Linux")
         ),
         azure=AzureTarget(
             subscription_id=subscription,
@@ -141,7 +151,16 @@ def make_plan(settings: Settings, facts: Facts) -> Plan:
         api_server=facts.api_server or "",
         cluster=aks_cluster(settings),
         timeout=seconds(settings.timeout),
+        replicas=_replicas(settings),
     )
+
+
+def _nodes(settings: Settings) -> int:
+    return names.count(settings.nodes, "--nodes", names.NODES_MAX)
+
+
+def _replicas(settings: Settings) -> int:
+    return names.count(settings.replicas, "--replicas", names.REPLICAS_MAX)
 
 
 def _cloud(settings: Settings) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vnodectl.connector import chart as charts
-from vnodectl.connector import credentials, namespace
+from vnodectl.connector import credentials, namespace, retirement, shares
 from vnodectl.connector.helm import Helm
 from vnodectl.connector.identity import ServicePrincipal
 from vnodectl.connector.names import Connector
@@ -17,7 +19,8 @@ from vnodectl.connector.node import wait_connector
 from vnodectl.connector.plan import Plan
 from vnodectl.connector.redact import MASK, Redactor
 from vnodectl.connector.values import values
-from vnodectl.errors import EXIT_FAILED, EXIT_OK, VnodectlError
+from vnodectl.errors import EXIT_FAILED, EXIT_OK, TimedOut, VnodectlError
+from vnodectl.kube.leases import exclusive
 from vnodectl.kube.resources import NAMESPACES, SECRETS
 
 if TYPE_CHECKING:
@@ -29,12 +32,16 @@ Say = Callable[[Connector, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """How one release came out. `exit_code` is 0 or that of the error; `node` says how the node was seen."""
+    """How one release came out. `exit_code` is 0 or that of the error.
+
+    `node` says how its nodes were seen; `retired` are nodes that an upgrade to fewer took away.
+    """
 
     connector: Connector
     exit_code: int
     revision: int = 0
     node: str = ""
+    retired: tuple[str, ...] = ()
     message: str = ""
     hint: str = ""
     seconds: float = 0.0
@@ -69,13 +76,15 @@ async def install(
 ) -> tuple[Installed, ...]:
     """Install or upgrade every release of the plan, concurrently, and report on each.
 
-    Raises only before anything is changed: a chart that is not there or refuses the values. With `wait`
-    each release counts as installed when its node is Ready with a fresh Lease.
+    Raises only before anything is changed: a chart that is not there or refuses the values, or pods on
+    nodes that would go. With `wait` each release counts as installed when its nodes are Ready with fresh
+    Leases.
     """
     chart = await helm.chart(charts.reference(plan.chart))
     await _render(plan, helm, chart)
+    leaving = await _leaving(plan, kube)
     made = await namespace.ensure(kube, plan.namespace, timeout=plan.timeout)
-    job = _Job(plan, kube, helm, chart, wait, say, redact)
+    job = _Job(plan, kube, helm, chart, wait, say, redact, leaving)
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(job.run(connector), name=f"install {connector.release}")
@@ -86,6 +95,17 @@ async def install(
         with suppress(VnodectlError):  # the failure itself is what is reported
             await kube.delete(NAMESPACES.path(name=plan.namespace))
     return results
+
+
+async def _leaving(plan: Plan, kube: KubeClient) -> Mapping[Connector, Sequence[str]]:
+    """The nodes that each connector was until now and is no more. Raises where pods need them."""
+    registered = await retirement.registered(kube)
+    found = {connector: retirement.surplus(connector, registered) for connector in plan.connectors}
+    if not plan.drain and not plan.force:
+        hint = "the node goes with fewer --nodes: move its pods with --drain, or give them up with --force"
+        going = [node for nodes in found.values() for node in nodes]
+        await retirement.refuse_if_used(kube, going, hint=hint)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +119,20 @@ class _Job:
     wait: bool
     say: Say
     redact: Redactor
+    leaving: Mapping[Connector, Sequence[str]]
 
     async def run(self, connector: Connector) -> Installed:
         loop = asyncio.get_running_loop()
         began = loop.time()
         revision, seen = 0, ""
+        leaving = tuple(self.leaving[connector])
         try:
-            revision = await self._install(connector)
+            async with self._alone(connector):
+                await self._vacate(connector, leaving)
+                revision = await self._install(connector)
             if self.wait:
-                seen = str(await self._ready(connector))
+                seen = "; ".join(map(str, await self._ready(connector)))
+            await self._retire(connector, leaving)
         except VnodectlError as error:
             return Installed(
                 connector,
@@ -117,7 +142,56 @@ class _Job:
                 hint=self.redact(error.hint),
                 seconds=loop.time() - began,
             )
-        return Installed(connector, EXIT_OK, revision, node=seen, seconds=loop.time() - began)
+        return Installed(
+            connector, EXIT_OK, revision, node=seen, retired=leaving, seconds=loop.time() - began
+        )
+
+    @asynccontextmanager
+    async def _alone(self, connector: Connector) -> AsyncIterator[None]:
+        """One run at a time works on a release: a second one waits and then upgrades, rather than taking
+        the first one's unfinished release for a broken one."""
+        me = f"{socket.gethostname()}/{os.getpid()}"
+        lock = exclusive(
+            self.kube,
+            self.plan.namespace,
+            f"{connector.release}-install",
+            me,
+            waiting=lambda holder: self.say(connector, f"{holder} works on it; waiting"),
+        )
+        try:
+            async with asyncio.timeout(self.plan.timeout) as limit, lock:
+                limit.reschedule(None)
+                yield
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise TimedOut(
+                f"another run works on release {connector.release}", hint="wait for it to end, and try again"
+            ) from None
+
+    async def _vacate(self, connector: Connector, leaving: Sequence[str]) -> None:
+        """Take the pods off the nodes that go, while the connector is there to end them."""
+        plan = self.plan
+        await retirement.cordon_all(self.kube, leaving)
+        if plan.drain:
+            await retirement.drain_all(
+                self.kube, leaving, timeout=plan.timeout, say=lambda text: self.say(connector, text)
+            )
+        elif plan.force:
+            await retirement.delete_pods(self.kube, leaving)
+        else:
+            await retirement.delete_finished(self.kube, leaving, timeout=plan.timeout)
+
+    async def _retire(self, connector: Connector, leaving: Sequence[str]) -> None:
+        """Take the Node objects away once no pod is left that could register them again."""
+        if not leaving:
+            return
+        where = self.plan.namespace
+        await shares.wait_relieved(self.kube, connector, where, timeout=self.plan.timeout)
+        for node in leaving:
+            self.say(connector, f"removing node {node}")
+            await retirement.forget(self.kube, node)
+            await shares.drop_share(self.kube, node, where)
 
     async def _install(self, connector: Connector) -> int:
         plan, helm, release = self.plan, self.helm, connector.release
@@ -155,7 +229,7 @@ class _Job:
         with suppress(VnodectlError):
             await self.kube.delete(SECRETS.path(plan.namespace, connector.secret))
 
-    async def _ready(self, connector: Connector) -> object:
+    async def _ready(self, connector: Connector) -> Sequence[object]:
         return await wait_connector(
             self.kube,
             connector,

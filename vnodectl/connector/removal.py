@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from vnodectl.connector import leftovers, names, namespace
-from vnodectl.connector.drain import cordon, drain, finished, full_name, in_the_way, pods_on
+from vnodectl.connector import leftovers, names, namespace, retirement, shares
 from vnodectl.connector.evidence import by_release
 from vnodectl.connector.helm import Helm
 from vnodectl.connector.names import Connector
@@ -17,9 +16,8 @@ from vnodectl.connector.plan import DEFAULT_NAMESPACE, seconds
 from vnodectl.connector.redact import Redactor
 from vnodectl.connector.settings import Settings
 from vnodectl.errors import EXIT_OK, TimedOut, UsageError, VnodectlError
-from vnodectl.kube.errors import NotFound
-from vnodectl.kube.resources import DEPLOYMENTS, LEASES, NODE_LEASE_NAMESPACE, NODES, PODS
-from vnodectl.settings import DEFAULT_CONNECTOR_NAME, NODE_PREFIX
+from vnodectl.kube.resources import DEPLOYMENTS
+from vnodectl.settings import DEFAULT_CONNECTOR_NAME
 
 if TYPE_CHECKING:
     from vnodectl.clouds.azure import AzureSession
@@ -29,7 +27,6 @@ JSON = dict[str, Any]
 Say = Callable[[Connector, str], None]
 
 _POLL_SECONDS = 0.5
-_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +51,38 @@ class RemovalPlan:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A connector of which something exists. `resource_group` is where its container groups are, if known."""
+    """A connector of which something exists. `nodes` are those of its nodes that are registered.
+
+    `resource_group` is where its container groups are, if known.
+    """
 
     connector: Connector
     namespace: str
     release: bool = False
     deployment: bool = False
-    node: bool = False
+    nodes: tuple[str, ...] = ()
     resource_group: str = ""
+
+    @property
+    def all_nodes(self) -> tuple[str, ...]:
+        """Those it is meant to be, and those left over from when it was more."""
+        return tuple(dict.fromkeys((*self.connector.node_names, *self.nodes)))
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """How one removal came out. `groups` are names of container groups that are still in the cloud.
+    """How one removal came out. `groups` are names of container groups that are still in the cloud, in
+    `resource_group`.
 
-    `groups` is None where the cloud could not be asked, and `note` says why.
+    `nodes` are those that were there to be removed. `groups` is None where the cloud could
+    not be asked, and `note` says why.
     """
 
     connector: Connector
     exit_code: int
     groups: tuple[str, ...] | None = None
+    resource_group: str = ""
+    nodes: tuple[str, ...] = ()
     deleted_groups: tuple[str, ...] = ()
     note: str = ""
     message: str = ""
@@ -119,9 +128,8 @@ async def find(plan: RemovalPlan, kube: KubeClient, helm: Helm) -> list[Found]:
     selector = f"app.kubernetes.io/part-of=vnodectl,vnodectl.io/connector={plan.connector_name}"
     listed, _ = await kube.list(DEPLOYMENTS.path(), {"labelSelector": selector})
     deployments = {one["metadata"]["name"]: one for one in listed}
-    nodes, _ = await kube.list(NODES.path(), {"labelSelector": "type=virtual-kubelet"})
-    registered = {one["metadata"]["name"] for one in nodes}
-    known = {*releases, *deployments, *(node.removeprefix(NODE_PREFIX) for node in registered)}
+    registered = await retirement.registered(kube)
+    known = {*releases, *deployments, *map(names.release_of, registered)}
     found: list[Found] = []
     for os_type in plan.os_types:
         regions = [plan.region] if plan.region else _regions(known, plan.connector_name, os_type)
@@ -133,7 +141,7 @@ async def find(plan: RemovalPlan, kube: KubeClient, helm: Helm) -> list[Found]:
         for region in regions:
             connector = Connector(plan.connector_name, os_type, region)
             one = _found(plan, connector, releases, deployments, registered)
-            if one.release or one.deployment or one.node:
+            if one.release or one.deployment or one.nodes:
                 found.append(one)
     return found
 
@@ -148,18 +156,19 @@ def _found(
     connector: Connector,
     releases: dict[str, str],
     deployments: dict[str, JSON],
-    registered: set[str],
+    registered: Sequence[str],
 ) -> Found:
     deployment = deployments.get(connector.release)
+    template = ((deployment or {}).get("spec") or {}).get("template")
     meta = (deployment or {}).get("metadata") or {}
     written = (meta.get("annotations") or {}).get("vnodectl.io/aci-resource-group", "")
     return Found(
-        connector,
+        replace(connector, nodes=shares.node_count(template)) if template else connector,
         # A release is found in the plan's namespace; a Deployment says itself where it is.
         namespace=releases.get(connector.release) or meta.get("namespace") or plan.namespace,
         release=connector.release in releases or deployment is not None,
         deployment=deployment is not None,
-        node=connector.node in registered,
+        nodes=tuple(filter(connector.owns, registered)),
         resource_group=plan.aci_resource_group or written or plan.fallback_resource_group,
     )
 
@@ -168,16 +177,8 @@ async def refuse_if_used(plan: RemovalPlan, found: list[Found], kube: KubeClient
     """Raise VnodectlError, with nothing changed, while pods run on a node and nobody said what to do."""
     if plan.drain or plan.force:
         return
-    for one in found:
-        running = in_the_way(await pods_on(kube, one.connector.node))
-        if running:
-            shown = ", ".join(full_name(pod) for pod in running[:_SHOWN])
-            more = f" and {len(running) - _SHOWN} more" if len(running) > _SHOWN else ""
-            raise VnodectlError(
-                f"{len(running)} pod{'s' if len(running) > 1 else ''} still on node {one.connector.node}: "
-                f"{shown}{more}",
-                hint="move them first with --drain, or give them up with --force",
-            )
+    hint = "move them first with --drain, or give them up with --force"
+    await retirement.refuse_if_used(kube, [node for one in found for node in one.all_nodes], hint=hint)
 
 
 async def remove(
@@ -246,66 +247,49 @@ class _Job:
             return Removed(
                 connector,
                 error.exit_code,
+                nodes=one.nodes,
                 message=self.redact(error.message),
                 hint=self.redact(error.hint),
                 seconds=loop.time() - began,
             )
-        return Removed(connector, EXIT_OK, groups, deleted, note, seconds=loop.time() - began)
+        return Removed(
+            connector,
+            EXIT_OK,
+            groups=groups,
+            resource_group=one.resource_group,
+            nodes=one.nodes,
+            deleted_groups=deleted,
+            note=note,
+            seconds=loop.time() - began,
+        )
 
     async def _take_down(self, one: Found) -> None:
         connector, plan = one.connector, self.plan
-        if one.node:
-            await cordon(self.kube, connector.node)
-            if plan.drain:
-                await drain(
-                    self.kube,
-                    connector.node,
-                    timeout=plan.timeout,
-                    say=lambda text: self.say(connector, text),
-                )
-            elif one.deployment:
-                await self._delete_finished(connector)
+        await retirement.cordon_all(self.kube, one.nodes)
+        if plan.drain:
+            await retirement.drain_all(
+                self.kube, one.nodes, timeout=plan.timeout, say=lambda text: self.say(connector, text)
+            )
+        elif one.deployment:
+            await retirement.delete_finished(self.kube, one.nodes, timeout=plan.timeout)
         self.say(connector, f"uninstalling release {connector.release}")
         await self.helm.uninstall(connector.release, namespace=one.namespace, timeout=plan.timeout)
         await leftovers.sweep(self.kube, connector, one.namespace)
-        # A connector that still runs would register its node again.
+        # A connector that still runs would register its nodes again.
         await self._wait_gone(connector, one.namespace)
-        await self._delete(NODES.path(name=connector.node))
-        await self._delete(LEASES.path(NODE_LEASE_NAMESPACE, connector.node))
-        for pod in await pods_on(self.kube, connector.node):
-            # Nobody is left to end it: without this it would stay Terminating.
-            await self._delete(PODS.path(pod["metadata"]["namespace"], pod["metadata"]["name"]), grace=0)
-
-    async def _delete_finished(self, connector: Connector) -> None:
-        """Finished pods go while the connector can still delete their container groups."""
-        for pod in await pods_on(self.kube, connector.node):
-            if finished(pod):
-                await self._delete(PODS.path(pod["metadata"]["namespace"], pod["metadata"]["name"]))
-        deadline = asyncio.get_running_loop().time() + self.plan.timeout
-        while any(finished(pod) for pod in await pods_on(self.kube, connector.node)):
-            if asyncio.get_running_loop().time() > deadline:
-                raise TimedOut(
-                    f"finished pods do not go away from node {connector.node}",
-                    hint="remove the connector with --force; their container groups are then reported",
-                )
-            await asyncio.sleep(_POLL_SECONDS)
+        await shares.drop_shares(self.kube, connector, one.namespace)
+        for node in one.all_nodes:
+            await retirement.forget(self.kube, node)
 
     async def _wait_gone(self, connector: Connector, where: str) -> None:
         deadline = asyncio.get_running_loop().time() + self.plan.timeout
-        query = {"labelSelector": by_release(connector.release)}
-        while (await self.kube.list(PODS.path(where), query))[0]:
+        while await shares.pods_of(self.kube, connector, where):
             if asyncio.get_running_loop().time() > deadline:
                 raise TimedOut(
                     f"the pod of {connector.release} does not end",
                     hint=f"kubectl -n {where} delete pod -l {by_release(connector.release)} --force",
                 )
             await asyncio.sleep(_POLL_SECONDS)
-
-    async def _delete(self, path: str, *, grace: int | None = None) -> None:
-        try:
-            await self.kube.delete(path, grace_seconds=grace)
-        except NotFound:
-            return
 
     async def _groups(self, one: Found) -> tuple[tuple[str, ...] | None, tuple[str, ...], str]:
         """Names of the groups left, of those deleted, and a note where Azure was not asked."""

@@ -21,6 +21,8 @@ ENVIRONMENT: Mapping[str, str] = {
     "aci_resource_group": "VNODECTL_ACI_RESOURCE_GROUP",
     "location": "VNODECTL_ACI_REGION",
     "subnet_id": "VNODECTL_ACI_SUBNET_ID",
+    "nodes": "VNODECTL_NODES",
+    "replicas": "VNODECTL_REPLICAS",
     "image": "VNODECTL_IMAGE",
     "image_repository": "VNODECTL_IMAGE_REPOSITORY",
     "image_tag": "VNODECTL_IMAGE_TAG",
@@ -55,6 +57,8 @@ class Settings:
     aci_resource_group: str | None = None
     location: str | None = None
     subnet_id: str | None = None
+    nodes: str | None = None
+    replicas: str | None = None
     service_principal: str | None = None
     client_secret: str | None = field(default=None, repr=False)
     client_secret_file: str | None = None

@@ -12,12 +12,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vnodectl.connector import names, smoke
+from vnodectl.connector.names import Connector
+from vnodectl.connector.retirement import registered
+from vnodectl.connector.shares import node_count
 from vnodectl.connector.smoke import SmokePod, StepFailed
 from vnodectl.connector.validation import NodeReport, NodeTarget, Observer, Step, Validation, Verdict
 from vnodectl.errors import EXIT_OK, EXIT_TIMEOUT, VnodectlError
-from vnodectl.kube.errors import ApiError
+from vnodectl.kube.errors import ApiError, Forbidden
 from vnodectl.kube.follow import until
-from vnodectl.kube.resources import LEASES, NODE_LEASE_NAMESPACE, NODES
+from vnodectl.kube.resources import DEPLOYMENTS, LEASES, NODE_LEASE_NAMESPACE, NODES
 from vnodectl.settings import NODE_PREFIX
 
 if TYPE_CHECKING:
@@ -47,22 +50,39 @@ class Options:
 async def find_targets(
     kube: KubeClient, connector: str, *, os_types: Sequence[str] = (), region: str = ""
 ) -> tuple[NodeTarget, ...]:
-    """The virtual nodes of a connector, in every region or in one.
+    """The virtual nodes of a connector, in every region or in one: those registered, and those that its
+    Deployments are meant to be.
 
     Each OS of `os_types` must be there: where it is not, its target says so. Without any, every node of
     the connector counts, and there must be one.
     """
-    nodes, _ = await kube.list(NODES.path(), {"labelSelector": "type=virtual-kubelet"})
-    releases = [str(node["metadata"]["name"]).removeprefix(NODE_PREFIX) for node in nodes]
+    nodes = dict.fromkeys([*await registered(kube), *await _meant(kube, connector)])
     targets: list[NodeTarget] = []
     for os_type in os_types or names.OS_TYPES:
         found = [
-            NodeTarget(NODE_PREFIX + release, os_type)
-            for release in releases
-            if (place := names.region_in_release(release, connector, os_type)) and region in ("", place)
+            NodeTarget(node, os_type)
+            for node in sorted(nodes, key=names.node_order)
+            if (place := names.region_in_release(names.release_of(node), connector, os_type))
+            and region in ("", place)
         ]
         targets += found or ([_missing(connector, os_type, region)] if os_types else [])
     return tuple(targets) or (_missing(connector, "Linux", region),)
+
+
+async def _meant(kube: KubeClient, connector: str) -> list[str]:
+    """The nodes that the connector's Deployments are meant to be, registered or not."""
+    query = {"labelSelector": f"app.kubernetes.io/part-of=vnodectl,vnodectl.io/connector={connector}"}
+    try:
+        deployments, _ = await kube.list(DEPLOYMENTS.path(), query)
+    except Forbidden:
+        return []  # whoever may not look at Deployments validates what is registered
+    return [
+        node
+        for one in deployments
+        for os_type in names.OS_TYPES
+        if (region := names.region_in_release(one["metadata"]["name"], connector, os_type))
+        for node in Connector(connector, os_type, region, node_count(one["spec"]["template"])).node_names
+    ]
 
 
 def _missing(connector: str, os_type: str, region: str) -> NodeTarget:

@@ -21,6 +21,8 @@ def values(plan: Plan, connector: Connector, *, secret_revision: str = "") -> JS
         "cloud": plan.cloud,
         "osType": connector.os_type,
         "connector": {"name": connector.name},
+        "nodes": connector.nodes,
+        "replicas": plan.replicas,
         "azure": _filled(
             subscriptionId=azure.subscription_id,
             tenantId=azure.tenant_id,

@@ -12,22 +12,27 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
-from vnodectl.emulator.azure.config import AzureConfig
 from vnodectl.emulator.certificates import ServerCertificate
 from vnodectl.emulator.clock import Clock
+from vnodectl.emulator.documents import JSON
 from vnodectl.engines.api import Engine, EngineError
 from vnodectl.errors import UsageError, VnodectlError
 
 log = logging.getLogger(__name__)
 
+CLOUDS = ("azure", "alibaba")
 STOP_TIMEOUT = 3.0
 """Seconds of real time for removing the engines' groups; with the sockets the process ends within 5."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """As on the command line. `engine` runs Linux groups; Windows groups are always simulated."""
+    """As on the command line. `engine` runs Linux groups; Windows groups are always simulated.
+
+    `scope` is `emulator-<cloud>` where it is empty.
+    """
 
     cloud: str = "azure"
     bind: str = "127.0.0.1"
@@ -38,11 +43,35 @@ class ServeOptions:
     tls_key: Path | None = None
     tls_ca: Path | None = None
     engine: str = "simulated"
-    scope: str = "emulator-azure"
+    scope: str = ""
     state_dir: Path | None = None
     network: str = ""
     seed: Path | None = None
     ready_file: Path | None = None
+
+
+class Emulator(Protocol):
+    """One emulated cloud: what all of them have in common."""
+
+    def describe(self) -> JSON: ...
+
+    async def __aenter__(self) -> Any: ...
+
+    async def __aexit__(self, *details: Any) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an emulator is made of besides its seed; the engines have been started."""
+
+    engine: Engine
+    windows_engine: Engine
+    clock: Clock
+    state_dir: Path
+    certificate: ServerCertificate | None
+
+
+Maker = Callable[[Parts], Emulator]
 
 
 async def serve(options: ServeOptions, announce: Callable[[str], None]) -> None:
@@ -50,28 +79,13 @@ async def serve(options: ServeOptions, announce: Callable[[str], None]) -> None:
 
     Raises UsageError for wrong options, VnodectlError where the engine or an address cannot be had.
     """
-    from vnodectl.emulator.azure.service import AzureEmulator
-
-    if options.cloud != "azure":
-        raise UsageError(f"there is no emulated cloud {options.cloud!r}", hint="use --cloud azure")
-    config = AzureConfig.from_file(options.seed) if options.seed else AzureConfig()
+    make = _maker(options)
     certificate = _certificate(options)
     try:
         with _until_signal(), _directory(options.state_dir) as directory:
             clock = Clock()
             async with _engines(options, directory, clock) as (engine, windows):
-                emulator = AzureEmulator(
-                    config,
-                    engine=engine,
-                    windows_engine=windows,
-                    clock=clock,
-                    state_dir=directory,
-                    certificate=certificate,
-                    bind=options.bind,
-                    port=options.port,
-                    imds_port=options.imds_port,
-                    control_port=options.control_port,
-                )
+                emulator = make(Parts(engine, windows, clock, directory, certificate))
                 async with emulator:
                     line = json.dumps(emulator.describe() | {"pid": os.getpid()})
                     if options.ready_file:
@@ -81,6 +95,73 @@ async def serve(options: ServeOptions, announce: Callable[[str], None]) -> None:
     finally:
         if options.ready_file:
             options.ready_file.unlink(missing_ok=True)
+
+
+def routes_table(cloud: str) -> str:
+    """What is emulated of `cloud`, as Markdown. Raises UsageError."""
+    if cloud == "azure":
+        from vnodectl.emulator.azure.service import routes_table as azure
+
+        return azure()
+    if cloud == "alibaba":
+        from vnodectl.emulator.alibaba.service import routes_table as alibaba
+
+        return alibaba()
+    raise _no_cloud(cloud)
+
+
+def _maker(options: ServeOptions) -> Maker:
+    """Reads the seed. Raises UsageError."""
+    if options.cloud == "azure":
+        return _azure(options)
+    if options.cloud == "alibaba":
+        return _alibaba(options)
+    raise _no_cloud(options.cloud)
+
+
+def _azure(options: ServeOptions) -> Maker:
+    from vnodectl.emulator.azure.config import AzureConfig
+    from vnodectl.emulator.azure.service import AzureEmulator
+
+    config = AzureConfig.from_file(options.seed) if options.seed else AzureConfig()
+    sockets = _sockets(options) | {"imds_port": options.imds_port}
+
+    def make(parts: Parts) -> Emulator:
+        return AzureEmulator(config, windows_engine=parts.windows_engine, **_common(parts), **sockets)
+
+    return make
+
+
+def _alibaba(options: ServeOptions) -> Maker:
+    from vnodectl.emulator.alibaba.config import AlibabaConfig
+    from vnodectl.emulator.alibaba.seed import config_of_file
+    from vnodectl.emulator.alibaba.service import AlibabaEmulator
+
+    if options.imds_port:
+        raise UsageError("--imds-port is of Azure only: no metadata service of Alibaba Cloud is emulated")
+    config = config_of_file(options.seed) if options.seed else AlibabaConfig()
+
+    def make(parts: Parts) -> Emulator:
+        return AlibabaEmulator(config, **_common(parts), **_sockets(options))
+
+    return make
+
+
+def _common(parts: Parts) -> dict[str, Any]:
+    return {
+        "engine": parts.engine,
+        "clock": parts.clock,
+        "state_dir": parts.state_dir,
+        "certificate": parts.certificate,
+    }
+
+
+def _sockets(options: ServeOptions) -> dict[str, Any]:
+    return {"bind": options.bind, "port": options.port, "control_port": options.control_port}
+
+
+def _no_cloud(cloud: str) -> UsageError:
+    return UsageError(f"there is no emulated cloud {cloud!r}", hint=f"use --cloud {' or '.join(CLOUDS)}")
 
 
 @contextlib.contextmanager
@@ -130,16 +211,17 @@ async def _engines(
 
     if options.engine not in KINDS:
         raise UsageError(f"there is no engine {options.engine!r}", hint=f"there are {', '.join(KINDS)}")
+    scope = options.scope or f"emulator-{options.cloud}"
     engines: list[Engine] = []
     try:
         try:
-            windows_scope = f"{options.scope}-windows"
+            windows_scope = f"{scope}-windows"
             engines.append(open_engine("simulated", scope=windows_scope, state_dir=directory, clock=clock))
             if options.engine == "simulated":
-                linux = open_engine("simulated", scope=options.scope, state_dir=directory, clock=clock)
+                linux = open_engine("simulated", scope=scope, state_dir=directory, clock=clock)
             else:
                 network = options.network or None
-                linux = open_engine(options.engine, scope=options.scope, state_dir=directory, network=network)
+                linux = open_engine(options.engine, scope=scope, state_dir=directory, network=network)
             engines.append(linux)
             for engine in engines:
                 await engine.start()

@@ -7,9 +7,13 @@ renew for a little less than that gives up by its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from vnodectl.errors import VnodectlError
 from vnodectl.kube.client import JSON, KubeClient
 from vnodectl.kube.errors import AlreadyExists, Conflict, NotFound
 from vnodectl.kube.resources import LEASES
@@ -122,3 +126,67 @@ class LeaseLock:
                 await self._client.patch(self._path, {"metadata": meta, "spec": {"holderIdentity": None}})
         except (Conflict, NotFound):
             return
+
+
+@asynccontextmanager
+async def exclusive(
+    client: KubeClient,
+    namespace: str,
+    name: str,
+    identity: str,
+    *,
+    waiting: Callable[[str], None],
+    timing: Timing | None = None,
+) -> AsyncIterator[None]:
+    """Hold a Lease for as long as the block runs, so that only one program works on something at a time.
+
+    Waits while another holds it, for as long as the caller lets it; `waiting` is told once who that is.
+    A holder that died is followed after the Lease's duration. Losing the Lease midway is not noticed: it
+    is renewed while the API server answers, and while it does not, nothing can be done anyway.
+    """
+    timing = timing or Timing()
+    loop = asyncio.get_running_loop()
+    observed = Observed(loop.time)
+    path = LEASES.path(namespace, name)
+    lock = LeaseLock(client, namespace, name, identity, timing=timing, stamp=_now)
+    told = False
+    while True:
+        lease = await _read(client, path)
+        observed.update([lease] if lease is not None else [])
+        holder = observed.holder(lease) if lease is not None else ""
+        if not holder and await lock.take(lease, {}):
+            break
+        if holder and not told:
+            waiting(holder)
+            told = True
+        await asyncio.sleep(timing.period)
+    keeper = asyncio.create_task(_renew(client, path, lock, identity, timing), name=f"lease {name}")
+    try:
+        yield
+    finally:
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+        with suppress(VnodectlError):  # it expires by itself
+            lease = await _read(client, path)
+            if lease is not None and lease["spec"].get("holderIdentity") == identity:
+                await client.delete(path, uid=lease["metadata"]["uid"])
+
+
+async def _renew(client: KubeClient, path: str, lock: LeaseLock, identity: str, timing: Timing) -> None:
+    while True:
+        await asyncio.sleep(timing.period)
+        with suppress(VnodectlError):
+            lease = await _read(client, path)
+            if lease is not None and lease["spec"].get("holderIdentity") == identity:
+                await lock.renew(lease)
+
+
+async def _read(client: KubeClient, path: str) -> JSON | None:
+    try:
+        return await client.get(path, timeout=10)
+    except NotFound:
+        return None
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

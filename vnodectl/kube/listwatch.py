@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from vnodectl.errors import ClusterUnreachable
@@ -36,6 +37,15 @@ class Listener(Protocol):
     def deleted(self, item: JSON) -> None: ...
 
 
+@dataclass(slots=True)
+class WatchCounts:
+    """How often so far: lists read whole, watches opened, and either of them failed."""
+
+    lists: int = 0
+    watches: int = 0
+    failures: int = 0
+
+
 class ListWatch:
     """Follows one collection, filtered by `params` (fieldSelector, labelSelector)."""
 
@@ -57,6 +67,7 @@ class ListWatch:
         self._random = random_ or random.Random()  # noqa: S311 - jitter, not a secret
         self.synced = asyncio.Event()
         """Set after the first complete list."""
+        self.counts = WatchCounts()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -66,11 +77,13 @@ class ListWatch:
             try:
                 if not version:
                     items, version = await self._client.list(self._path, self._params)
+                    self.counts.lists += 1
                     self._listener.replaced(items)
                     self.synced.set()
                 seconds = self._random.randint(*_WATCH_SECONDS)
                 query = {**self._params, "resourceVersion": version, "timeoutSeconds": seconds}
                 received = 0
+                self.counts.watches += 1
                 async for event in self._client.watch(self._path, query):
                     received += 1
                     version = self._deliver(event)
@@ -97,6 +110,7 @@ class ListWatch:
         return str(item["metadata"]["resourceVersion"])
 
     async def _pause(self, failures: int, error: Exception) -> None:
+        self.counts.failures += 1
         delay = self._delay(failures, error)
         log.warning("watch of %s: %s; again in %.1f s", self._path, error, delay)
         await self._sleep(delay)

@@ -51,13 +51,17 @@ class Pace:
 
     async def take(self) -> None:
         """Wait for one token."""
-        while True:
-            now = self._timer.now()
-            rate = self._rate * self._factor()
-            if self._at is not None:
-                self._tokens = min(self._burst, self._tokens + (now - self._at) * rate)
-            self._at = now
-            if self._tokens > 1 - _EPSILON:
-                self._tokens -= 1
-                return
-            await self._timer.sleep((1 - self._tokens) / rate)
+        while wait := self.take_now():
+            await self._timer.sleep(wait)
+
+    def take_now(self) -> float:
+        """0 where there was a token, which is taken; else the seconds until there is one."""
+        now = self._timer.now()
+        rate = self._rate * self._factor()
+        if self._at is not None:
+            self._tokens = min(self._burst, self._tokens + (now - self._at) * rate)
+        self._at = now
+        if self._tokens > 1 - _EPSILON:
+            self._tokens -= 1
+            return 0.0
+        return (1 - self._tokens) / rate

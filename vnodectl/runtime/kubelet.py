@@ -16,14 +16,17 @@ from vnodectl.runtime.client_ca import ClusterClientCa
 from vnodectl.runtime.clock import Clock
 from vnodectl.runtime.events import EventRecorder
 from vnodectl.runtime.facts import NodeFacts
+from vnodectl.runtime.http.configz import configuration
 from vnodectl.runtime.http.health import HealthChecks
 from vnodectl.runtime.http.identity import KubeReviewer
 from vnodectl.runtime.http.server import KubeletServer, KubeletServerConfig
 from vnodectl.runtime.http.serving import SelfSigned
 from vnodectl.runtime.lookups import Lookups
+from vnodectl.runtime.metrics import NodeMetrics
 from vnodectl.runtime.node import NodeConfig, NodeController
 from vnodectl.runtime.pods import WORKERS, PodController
-from vnodectl.runtime.provider import Health, Provider
+from vnodectl.runtime.provider import Health, NodeInfo, Provider
+from vnodectl.runtime.usage import NodeUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Kubelet:
         self._provider = provider
         self._config = config
         self._clock = clock
+        self._well = False
         self._node: NodeController | None = None
 
     def unready(self) -> str:
@@ -69,6 +73,8 @@ class Kubelet:
         info = await provider.node()
         events = EventRecorder(client, "vnodectl", config.node_name, self._clock)
         lookups = Lookups(client, self._facts)
+        metrics = NodeMetrics(config.node_name)
+        metrics.show_health(lambda: self._well)
         pods = PodController(
             client,
             provider,
@@ -77,22 +83,25 @@ class Kubelet:
             node=self._facts,
             clock=self._clock,
             on_health=self._set_health,
+            metrics=metrics,
         )
         client_ca = ClusterClientCa(client)
         await client_ca.read()
         try:
-            async with self._served(pods, client_ca) as port:
+            async with self._served(pods, client_ca, info, metrics) as port:
                 node = NodeController(
                     client, self._node_config(port), info, self._clock, str(version["gitVersion"])
                 )
                 self._node = node
+                watch_node, watch_pods = self._watch_node(node), self._watch_pods(pods)
+                metrics.show_watches({"nodes": watch_node, "pods": watch_pods})
                 async with asyncio.TaskGroup() as group:
                     group.create_task(client_ca.run(), name="client CA")
                     group.create_task(node.run(), name="node")
                     group.create_task(node.renew(), name="lease")
                     group.create_task(events.run(), name="events")
-                    group.create_task(self._watch_node(node).run(), name="watch node")
-                    group.create_task(self._watch_pods(pods).run(), name="watch pods")
+                    group.create_task(watch_node.run(), name="watch node")
+                    group.create_task(watch_pods.run(), name="watch pods")
                     group.create_task(pods.observe(), name="observe")
                     for number in range(WORKERS):
                         group.create_task(pods.work(), name=f"worker {number}")
@@ -101,21 +110,28 @@ class Kubelet:
             await lookups.aclose()
 
     @asynccontextmanager
-    async def _served(self, pods: PodController, client_ca: ClusterClientCa) -> AsyncIterator[int]:
+    async def _served(
+        self, pods: PodController, client_ca: ClusterClientCa, info: NodeInfo, metrics: NodeMetrics
+    ) -> AsyncIterator[int]:
         """The kubelet's API, open; gives its port."""
         config = self._config
+        settings = KubeletServerConfig(
+            node=config.node_name,
+            certificate=SelfSigned(config.node_name, config.addresses),
+            client_ca=client_ca,
+            address=config.bind or config.addresses[0],
+            port=config.kubelet_port,
+        )
         server = KubeletServer(
-            KubeletServerConfig(
-                node=config.node_name,
-                certificate=SelfSigned(config.node_name, config.addresses),
-                client_ca=client_ca,
-                address=config.bind or config.addresses[0],
-                port=config.kubelet_port,
-            ),
+            settings,
             pods,
             self._provider,
             KubeReviewer(self._client),
             health=HealthChecks(ready={"node": self.unready}),
+            metrics=metrics.text,
+            configz=lambda: configuration(settings, port=server.port, capacity=info.capacity),
+            usage=NodeUsage(self._provider, pods, clock=self._clock, metrics=metrics),
+            calls=metrics,
         )
         await server.start()
         try:
@@ -150,5 +166,6 @@ class Kubelet:
         return self._node.facts()
 
     def _set_health(self, health: Health) -> None:
+        self._well = health.ok
         if self._node is not None:
             self._node.set_health(health)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from vnodectl import __version__
@@ -23,6 +24,7 @@ LEASE_SECONDS = 40
 RENEW_SECONDS = 10.0
 STATUS_SECONDS = 240.0  # at least every 5 minutes
 _RETRY_SECONDS = 2.0
+_FIRST_WORD_SECONDS = 5.0
 _FEATURES = ("ExtendWebSocketsToKubelet",)
 
 
@@ -132,6 +134,7 @@ class NodeController:
         self._node: JSON | None = None
         self._renewed_at = float("-inf")
         self._changed = asyncio.Event()
+        self._heard = asyncio.Event()
         self.registered = asyncio.Event()
 
     def facts(self) -> NodeFacts:
@@ -154,6 +157,7 @@ class NodeController:
         return asyncio.get_running_loop().time() - self._renewed_at < LEASE_SECONDS
 
     def set_health(self, health: Health) -> None:
+        self._heard.set()
         if (health.ok, health.reason, health.message) != (
             self._health.ok,
             self._health.reason,
@@ -184,6 +188,10 @@ class NodeController:
 
     async def run(self) -> None:
         """Register, then update on change and at least every few minutes, until cancelled."""
+        # A node that is taken over, or restarted, is Ready already: it would go NotReady for a moment, and
+        # its pods with it, if the provider's first word were not waited for.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._heard.wait(), _FIRST_WORD_SECONDS)
         while True:
             self._changed.clear()
             delay = STATUS_SECONDS

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -24,6 +24,7 @@ from vnodectl.runtime.clock import Clock, rfc3339
 from vnodectl.runtime.events import EventRecorder
 from vnodectl.runtime.facts import NodeFacts, Unresolved, needs
 from vnodectl.runtime.lookups import Lookups
+from vnodectl.runtime.metrics import NodeMetrics, Operation, SyncResult
 from vnodectl.runtime.provider import Gone, Health, Listed, PodKey, Provider, Seen, SupportsFileRefresh
 from vnodectl.runtime.queue import Backoff, WorkQueue
 from vnodectl.runtime.resolve import resolve
@@ -45,12 +46,16 @@ _GROUP_GONE = "ContainerGroupGone"
 
 @dataclass(slots=True)
 class Record:
-    """Both sides of one pod. `exists` is None while nobody knows whether the cloud has its group."""
+    """Both sides of one pod. `exists` is None while nobody knows whether the cloud has its group.
+
+    `waiting_since` is when the pod was first seen, until it is shown running.
+    """
 
     key: PodKey
     pod: JSON | None = None
     seen: JSON | None = None
     exists: bool | None = None
+    waiting_since: float | None = None
     accepted_at: float = float("-inf")
     create_called: bool = False
     orphan_confirmed: bool = False
@@ -76,6 +81,7 @@ class PodController:
         clock: Clock,
         on_health: Callable[[Health], None],
         backoff: Backoff[PodKey] | None = None,
+        metrics: NodeMetrics | None = None,
     ) -> None:
         self._client = client
         self._provider = provider
@@ -85,7 +91,10 @@ class PodController:
         self._clock = clock
         self._on_health = on_health
         self._backoff = backoff or Backoff()
-        self.queue: WorkQueue[PodKey] = WorkQueue()
+        self._metrics = metrics or NodeMetrics()
+        self.queue: WorkQueue[PodKey] = WorkQueue(self._metrics.queue)
+        self._metrics.show_queue(lambda: len(self.queue), lambda: self.queue.delayed)
+        self._metrics.show_pods(self._phases)
         self._records: dict[PodKey, Record] = {}
         self._current: dict[tuple[str, str], PodKey] = {}
         self._pods_known = False
@@ -123,6 +132,8 @@ class PodController:
             self.queue.add(before)
         self._current[key.namespace, key.name] = key
         record = self._record(key)
+        if record.pod is None and _phase(item) == "Pending":
+            record.waiting_since = asyncio.get_running_loop().time()
         record.pod = item
         self.queue.add(key)
         return key
@@ -152,6 +163,9 @@ class PodController:
     def list(self) -> Items:
         """Every pod of this node."""
         return [record.pod for record in self._records.values() if record.pod is not None]
+
+    def _phases(self) -> Iterator[str]:
+        return (_phase(record.pod) for record in self._records.values() if record.pod is not None)
 
     # --- what the provider says -------------------------------------------------------------------
 
@@ -198,17 +212,21 @@ class PodController:
         """One worker, until cancelled."""
         while True:
             key = await self.queue.get()
+            result = SyncResult.OK
             try:
                 await self._reconcile(key)
             except (ApiError, ClusterUnreachable) as error:
+                result = SyncResult.API_ERROR
                 delay = self._backoff.next(key)
                 log.warning("pod %s: %s; again in %.1f s", key, error, delay)
                 self.queue.add_after(key, delay)
             except Exception:  # one pod's bug must not end the node
+                result = SyncResult.ERROR
                 delay = self._backoff.next(key)
                 log.exception("pod %s: unexpected error; again in %.1f s", key, delay)
                 self.queue.add_after(key, delay)
             finally:
+                self._metrics.syncs[result].value += 1
                 self.queue.done(key)
 
     async def _reconcile(self, key: PodKey) -> None:
@@ -270,7 +288,8 @@ class PodController:
             self.queue.add_after(record.key, record.delete_again_at - now)
             return
         try:
-            await self._provider.delete(record.key, grace=grace)
+            with self._metrics.call(Operation.DELETE):
+                await self._provider.delete(record.key, grace=grace)
         except contract.ProviderError as error:
             delay = _retry_after(error) or self._backoff.next(record.key)
             log.warning("pod %s: delete: %s; again in %.1f s", record.key, error, delay)
@@ -332,7 +351,8 @@ class PodController:
                 self._events.record(pod, notice.type, notice.reason, notice.message)
             record.create_called = True
             record.accepted_at = asyncio.get_running_loop().time()
-            await self._provider.create(resolved)
+            with self._metrics.call(Operation.CREATE):
+                await self._provider.create(resolved)
         except Unresolved as error:
             notice = error.notice
             trouble = Trouble("CreateContainerConfigError", notice.reason, notice.message)
@@ -385,7 +405,8 @@ class PodController:
             resolved, _ = resolve(record.key, pod, await self._lookups.facts(record.key, pod))
             if isinstance(self._provider, SupportsFileRefresh):
                 volumes = frozenset(token.volume for token in needs(pod).tokens)
-                await self._provider.refresh(resolved, volumes)
+                with self._metrics.call(Operation.REFRESH):
+                    await self._provider.refresh(resolved, volumes)
         except (Unresolved, contract.ProviderError, ApiError) as error:
             log.warning("pod %s: tokens not renewed: %s", record.key, error)
             record.refresh_at = now + _REFRESH_AGAIN
@@ -428,6 +449,9 @@ class PodController:
             self.queue.add_after(record.key, self._backoff.next(record.key))
             return
         record.sent, record.sent_at = print_, now
+        if record.waiting_since is not None and wanted.get("phase") == "Running":
+            self._metrics.pod_starts.observe(asyncio.get_running_loop().time() - record.waiting_since)
+            record.waiting_since = None
 
 
 def _key(pod: JSON) -> PodKey:
@@ -436,7 +460,11 @@ def _key(pod: JSON) -> PodKey:
 
 
 def _terminal(pod: JSON) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return _phase(pod) in ("Succeeded", "Failed")
+
+
+def _phase(pod: JSON) -> str:
+    return str((pod.get("status") or {}).get("phase") or "Pending")
 
 
 def _has_run(record: Record, pod: JSON) -> bool:

@@ -361,3 +361,53 @@ class SupportsPortForward(Protocol):
         Cancelled when the caller hangs up. Raises NotFound, Unsupported or Retryable where the port
         cannot be reached; the message goes to the user of kubectl.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one container uses, measured at `time` (seconds since the epoch).
+
+    `cpu_seconds`: core-seconds since the container started; it never shrinks but by a restart. Memory in
+    bytes: `working_set` is what cannot be taken back under pressure, `memory` everything.
+    """
+
+    time: float
+    cpu_seconds: float
+    working_set: int
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One network interface of a pod; totals since the start, in bytes and packets."""
+
+    name: str
+    rx_bytes: int
+    rx_errors: int
+    tx_bytes: int
+    tx_errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class PodStats:
+    """The newest sample of one pod: its running containers by name, init containers included.
+
+    The first of the interfaces is the default one.
+    """
+
+    key: PodKey
+    containers: Mapping[str, Usage]
+    interfaces: tuple[Interface, ...] = ()
+
+
+@runtime_checkable
+class SupportsStats(Protocol):
+    stats_batch: int
+    """How many pods one call of `stats` may name; what one of them breaks, it breaks for its batch."""
+
+    async def stats(self, keys: Sequence[PodKey]) -> Sequence[PodStats]:
+        """The pods that have a sample; those that have none (yet, or any more) are left out.
+
+        Called with at most `stats_batch` keys, several calls at a time; a call that takes too long is
+        cancelled. Raises Retryable.
+        """

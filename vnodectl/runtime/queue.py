@@ -6,21 +6,31 @@ import asyncio
 import heapq
 import itertools
 import random
+import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
+
+from vnodectl.runtime.metrics import QueueMetrics
 
 K = TypeVar("K", bound=Hashable)
 
 
 class WorkQueue(Generic[K]):
     """Level-based: a key added ten times while it waits is handled once; one added while it is being
-    handled is handled once more afterwards. Delayed keys are kept in a heap served by one timer."""
+    handled is handled once more afterwards. Delayed keys are kept in a heap served by one timer.
 
-    def __init__(self) -> None:
+    `seconds`, a clock that never goes back, is what `metrics` are measured with.
+    """
+
+    def __init__(
+        self, metrics: QueueMetrics | None = None, seconds: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._metrics = metrics
+        self._seconds = seconds
         self._ready: deque[K] = deque()
-        self._queued: set[K] = set()
-        self._active: set[K] = set()
+        self._queued: dict[K, float] = {}
+        self._active: dict[K, float] = {}
         self._again: set[K] = set()
         self._due: dict[K, float] = {}
         self._heap: list[tuple[float, int, K]] = []
@@ -47,8 +57,10 @@ class WorkQueue(Generic[K]):
         if key in self._active:
             self._again.add(key)
             return
-        self._queued.add(key)
+        self._queued[key] = self._seconds()
         self._ready.append(key)
+        if self._metrics is not None:
+            self._metrics.adds.value += 1
         self._wake()
 
     def add_after(self, key: K, delay: float) -> None:
@@ -78,12 +90,16 @@ class WorkQueue(Generic[K]):
                     self._wake()
                 raise
         key = self._ready.popleft()
-        self._queued.discard(key)
-        self._active.add(key)
+        self._active[key] = now = self._seconds()
+        added = self._queued.pop(key)
+        if self._metrics is not None:
+            self._metrics.waits.observe(now - added)
         return key
 
     def done(self, key: K) -> None:
-        self._active.discard(key)
+        began = self._active.pop(key, None)
+        if self._metrics is not None and began is not None:
+            self._metrics.works.observe(self._seconds() - began)
         if key in self._again:
             self._again.discard(key)
             self.add(key)

@@ -2,6 +2,19 @@
 {{- .Values.node.name | default (printf "virtual-kubelet-%s" .Release.Name) -}}
 {{- end -}}
 
+{{/* The names of all its nodes, one per line, as the agent makes them. */}}
+{{- define "vnode.nodes" -}}
+{{- $first := include "vnode.node" . -}}
+{{- $first -}}
+{{- range $number := untilStep 2 (int (add1 .Values.nodes)) 1 }}
+{{- $name := printf "%s-%d" $first $number }}
+{{- if gt (len $name) 63 }}
+{{- fail (printf "node name %s has %d characters; Kubernetes allows 63" $name (len $name)) }}
+{{- end }}
+{{ $name }}
+{{- end -}}
+{{- end -}}
+
 {{- define "vnode.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
 import yaml
 
 from vnodectl import __version__
+from vnodectl.cli.agent import agent
+from vnodectl.connector import names
 
 JSON = dict[str, Any]
 
@@ -99,6 +102,13 @@ def test_every_default_is_described(chart: Path, values: JSON) -> None:
         ("azure.identity.clientId", ""),
         ("azure.identity.existingSecret", ""),
         ("azure.identity.type", "workloadIdentity"),  # has no use for a secret
+        ("nodes", 0),
+        ("nodes", 51),
+        ("nodes", "2"),
+        ("replicas", 0),
+        ("replicas", 11),
+        ("podDisruptionBudget.enabled", "yes"),
+        ("topologySpreadConstraints", {}),
         ("node.cpu", "many"),
         ("node.name", "Bad_Name"),
         ("ports.health", 80),
@@ -120,3 +130,11 @@ def test_bad_values_are_refused(
     target[last] = value
     with pytest.raises(jsonschema.ValidationError):
         validator.validate(changed)
+
+
+def test_the_limits_are_those_of_the_command_and_the_agent(chart: Path) -> None:
+    schema = json.loads((chart / "values.schema.json").read_text())["properties"]
+    assert schema["nodes"]["maximum"] == names.NODES_MAX
+    assert schema["replicas"]["maximum"] == names.REPLICAS_MAX
+    (option,) = get_args(inspect.signature(agent, eval_str=True).parameters["nodes"].annotation)[1:]
+    assert option.max == names.NODES_MAX

@@ -73,6 +73,42 @@ def test_json_is_one_document(world: Any, ready: None, capsys: pytest.CaptureFix
     assert document["checks"]["ok"] is True
 
 
+def test_every_node_of_a_release_is_listed(
+    world: Any, ready: None, kube: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = f"virtual-kubelet-{RELEASE}"
+    lease = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+    for kind in ("/api/v1/nodes", lease):
+        kube.objects[f"{kind}/{first}-2"] = kube.objects[f"{kind}/{first}"]
+    numbers = ("--nodes", "2", "--replicas", "2")
+    assert install(*MANAGED, *numbers) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1:4] for line in lines[1:]] == [
+        [first, RELEASE, "ready"],
+        [f"{first}-2", RELEASE, "ready"],
+    ]
+    assert install(*MANAGED, *numbers, "-o", "json") == 0
+    (connector,) = json.loads(capsys.readouterr().out)["connectors"]
+    assert connector["node"] == first
+    assert (connector["nodes"], connector["replicas"]) == ([first, f"{first}-2"], 2)
+    assert connector["removedNodes"] == []
+
+
+def test_nodes_that_went_are_told(
+    world: Any, ready: None, kube: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = f"virtual-kubelet-{RELEASE}-2"
+    kube.put(f"/api/v1/nodes/{gone}", metadata={"labels": {"type": "virtual-kubelet"}}, spec={})
+    pod = "/api/v1/namespaces/default/pods/web"
+    kube.put(pod, spec={"nodeName": gone}, status={"phase": "Running"})
+    assert install(*MANAGED) == 1
+    assert f"1 pod still on node {gone}: default/web" in capsys.readouterr().err
+    assert install(*MANAGED, "--drain", "-o", "json") == 0
+    shown = capsys.readouterr()
+    assert f"Linux: removed node {gone}" in shown.err
+    assert json.loads(shown.out)["connectors"][0]["removedNodes"] == [gone]
+
+
 @pytest.mark.parametrize("output", ["table", "json"])
 def test_one_that_fails_is_named_and_the_code_is_1(
     output: str, world: Any, ready: None, helm_program: Any, capsys: pytest.CaptureFixture[str]
@@ -145,6 +181,10 @@ def test_a_dry_run_prints_manifests_and_changes_nothing(
         (["--client-secret-file", "/nowhere"], "--client-secret-file /nowhere: No such file"),
         (["--client-secret", "a", "--client-secret-stdin"], "exclude each other"),
         (["--timeout", "soon"], "bad timeout"),
+        (["--nodes", "51"], "bad --nodes '51'"),
+        (["--replicas", "0"], "bad --replicas '0'"),
+        (["--nodes", "10", "--connector-name", "a" * 33], "Kubernetes allows 63"),
+        (["--drain", "--force"], "exclude each other"),
         (["--chart-url", "stable/chart"], "no chart at"),
         (["--config", "/nowhere"], "settings file /nowhere: No such file"),
     ],

@@ -85,6 +85,25 @@ def test_a_failure_is_told_and_is_not_code_0(
     assert f"error: Linux: helm could not uninstall {RELEASE}: it broke" in capsys.readouterr().err
 
 
+def test_every_node_is_listed(installed: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def second() -> None:
+        installed.kube.put(
+            f"/api/v1/nodes/{NODE}-2", metadata={"labels": {"type": "virtual-kubelet"}}, spec={}
+        )
+
+    second()
+    assert remove() == 0
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert [row.split()[1:4] for row in rows] == [
+        [NODE, RELEASE, "removed"],
+        [f"{NODE}-2", RELEASE, "removed"],
+    ]
+    second()
+    assert remove("-o", "json") == 0
+    (connector,) = json.loads(capsys.readouterr().out)["connectors"]
+    assert (connector["node"], connector["nodes"]) == (NODE, [f"{NODE}-2"])
+
+
 def test_the_old_name_of_drain_still_works(installed: Any) -> None:
     assert remove("--graceful") == 0
 

@@ -124,6 +124,60 @@ async def test_a_namespace_that_is_not_ours_stays(installed: Any) -> None:
     assert NAMESPACE in installed.objects
 
 
+def several(kube: Any, meant: int, *further: int) -> list[str]:
+    """Makes the Linux connector one that is meant to be `meant` nodes; the further ones that are there."""
+    deployment = kube.objects[f"/apis/apps/v1/namespaces/vnode-system/deployments/{LINUX.release}"]
+    template = {"metadata": {"labels": {"vnodectl.io/nodes": str(meant)}}}
+    deployment["spec"] = {"template": template}
+    own = "/apis/coordination.k8s.io/v1/namespaces/vnode-system/leases"
+    for owner, role in ((LINUX, "node"), (LINUX, "replica"), (WINDOWS, "node")):
+        about = {"vnodectl.io/connector": owner.release, "vnodectl.io/lease": role}
+        kube.put(f"{own}/{role}-{owner.node}", metadata={"labels": about}, spec={})
+    made = [f"{LINUX.node}-{number}" for number in further]
+    for node in made:
+        kube.put(f"/api/v1/nodes/{node}", metadata={"labels": {"type": "virtual-kubelet"}}, spec={})
+        kube.put(f"{LEASES}/{node}", spec={})
+    return made
+
+
+async def test_every_node_goes_even_those_left_over_from_before(installed: Any, azure: FakeAzure) -> None:
+    further = several(installed, 2, 2, 7)
+    azure.put("on-seven", LINUX)
+    azure.groups["rg"][0]["tags"]["vnodectl-node"] = further[1]
+    (result,) = await carry_out(installed, plan(), azure)
+    assert result.nodes == (LINUX.node, *further)
+    assert result.groups == ("on-seven",)
+    left = [path.rpartition("/")[2] for path in installed.objects if "/leases/" in path or "/nodes/" in path]
+    assert sorted(left) == sorted([f"node-{WINDOWS.node}", WINDOWS.node, WINDOWS.node])
+
+
+@pytest.mark.parametrize("registered", [True, False])
+async def test_pods_on_any_node_stop_it(installed: Any, registered: bool) -> None:
+    several(installed, 2, *([2] if registered else []))
+    path = put_pod(installed, "web")
+    installed.objects[path]["spec"]["nodeName"] = f"{LINUX.node}-2"
+    with pytest.raises(VnodectlError, match=r"1 pod still on node .*-2: default/web"):
+        await carry_out(installed, plan())
+
+
+async def test_all_nodes_are_cordoned_before_the_first_is_drained(installed: Any) -> None:
+    (second,) = several(installed, 2, 2)
+    put_pod(installed, "one")
+    path = put_pod(installed, "two")
+    installed.objects[path]["spec"]["nodeName"] = second
+    cordoned: list[bool] = []
+    installed.hooks.append(
+        lambda method, path: (
+            cordoned.append(installed.objects[f"/api/v1/nodes/{second}"]["spec"]["unschedulable"])
+            if method == "EVICT"
+            else None
+        )
+    )
+    (result,) = await carry_out(installed, plan(drain=True))
+    assert result.ok
+    assert cordoned == [True, True]
+
+
 async def test_a_second_run_finds_nothing(installed: Any) -> None:
     await carry_out(installed, plan(os_type="Both"))
     assert await carry_out(installed, plan(os_type="Both")) == ()

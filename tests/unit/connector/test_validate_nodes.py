@@ -542,6 +542,34 @@ async def test_the_nodes_of_a_connector(options, wanted):
     ]
 
 
+async def test_every_node_of_a_connector_counts_even_one_that_is_not_registered():
+    async with fake_cluster() as (api, kube):
+        for name in ("aci-linux-eastus", "aci-linux-eastus-10", "aci-linux-eastus-2"):
+            api.put("nodes", node(f"virtual-kubelet-{name}"))
+        template = {"metadata": {"labels": {"vnodectl.io/nodes": "3"}}}
+        labels = {"app.kubernetes.io/part-of": "vnodectl", "vnodectl.io/connector": "aci"}
+        for name in ("aci-linux-eastus", "something-else"):
+            deployment = {"metadata": {"name": name, "labels": labels}, "spec": {"template": template}}
+            api.put("deployments", deployment, namespace="vnode-system")
+        found = await find_targets(kube, "aci")
+    assert [one.node.removeprefix("virtual-kubelet-aci-linux-eastus") for one in found] == [
+        "",
+        "-2",
+        "-3",
+        "-10",
+    ]
+
+
+async def test_who_may_not_see_deployments_validates_what_is_registered():
+    async with fake_cluster() as (api, kube):
+        api.put("nodes", node("virtual-kubelet-aci-linux-eastus"))
+        api.refuse = lambda method, plural, _: (
+            status(403, "Forbidden", "no") if plural == "deployments" else None
+        )
+        found = await find_targets(kube, "aci")
+    assert [one.node for one in found] == ["virtual-kubelet-aci-linux-eastus"]
+
+
 async def test_a_connector_that_is_nowhere():
     async with fake_cluster() as (_, kube):
         (found,) = await find_targets(kube, "aci")

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from vnodectl.providers.times import with_time
 from vnodectl.runtime.provider import JSON
 
 UNKNOWN_EXIT_CODE = 137
@@ -122,7 +122,7 @@ def _base(container: JSON, group: JSON, waiting_reason: str) -> JSON:
     last = _terminated(previous, container_id) if previous.get("state") == "Terminated" else None
     match current.get("state"):
         case "Running":
-            state: JSON = {"running": _with_time({}, "startedAt", current.get("startTime"))}
+            state: JSON = {"running": with_time({}, "startedAt", current.get("startTime"))}
         case "Terminated":
             state = {"terminated": _terminated(current, container_id)}
         case _:
@@ -155,8 +155,8 @@ def _terminated(state: JSON, container_id: str) -> JSON:
         if message:
             body["message"] = message
     body["containerID"] = container_id
-    _with_time(body, "startedAt", state.get("startTime"))
-    return _with_time(body, "finishedAt", state.get("finishTime"))
+    with_time(body, "startedAt", state.get("startTime"))
+    return with_time(body, "finishedAt", state.get("finishTime"))
 
 
 def _waiting(current: JSON, events: Sequence[JSON], last: JSON | None, default: str) -> JSON:
@@ -197,16 +197,3 @@ def _current(container: JSON) -> JSON:
     view = (container.get("properties") or {}).get("instanceView") or {}
     current: JSON = view.get("currentState") or {}
     return current
-
-
-def _with_time(body: JSON, name: str, value: object) -> JSON:
-    """ACI's times have fractions or offsets; Kubernetes wants whole seconds in UTC."""
-    if isinstance(value, str) and value:
-        try:
-            when = datetime.fromisoformat(value)
-        except ValueError:
-            return body
-        when = when if when.tzinfo else when.replace(tzinfo=UTC)
-        if when.year > 1:  # .NET's default time means "none"
-            body[name] = when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return body

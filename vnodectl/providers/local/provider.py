@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from vnodectl.engines.api import (
+    ContainerUsage,
     Engine,
     EngineError,
     GroupGone,
@@ -37,6 +38,7 @@ from vnodectl.runtime.provider import (
     NodeInfo,
     NotFound,
     PodKey,
+    PodStats,
     PortConnection,
     ResolvedPod,
     Retryable,
@@ -44,6 +46,7 @@ from vnodectl.runtime.provider import (
     Sighting,
     Streams,
     Unsupported,
+    Usage,
 )
 
 RELIST = 30.0  # seconds
@@ -54,6 +57,8 @@ class LocalProvider:
     """The runtime's Provider over an engine that is started, and that it closes."""
 
     name = "local"
+    stats_batch = 1
+    """An engine is asked container by container, so nothing is won by asking for several pods at once."""
 
     def __init__(
         self,
@@ -145,6 +150,19 @@ class LocalProvider:
             await carry(status.ip, port, connection)
         except OSError as error:
             raise Retryable("PortNotReached", f"port {port} of the pod: {error.strerror or error}") from error
+
+    async def stats(self, keys: Sequence[PodKey]) -> list[PodStats]:
+        """A group that is gone is left out, and so are containers that do not run."""
+        found = []
+        for key in keys:
+            try:
+                containers = await self._engine.usage(group_name(key))
+            except NoSuchGroup:
+                continue
+            except EngineError as error:
+                raise Retryable("EngineError", str(error)) from error
+            found.append(PodStats(key, {one.name: _usage(one) for one in containers}))
+        return found
 
     async def refresh(self, pod: ResolvedPod, volumes: frozenset[str]) -> None:
         name = group_name(pod.key)
@@ -246,6 +264,10 @@ def _translated() -> Iterator[None]:
         raise Unsupported(str(error)) from error
     except EngineError as error:
         raise Retryable("EngineError", str(error)) from error
+
+
+def _usage(one: ContainerUsage) -> Usage:
+    return Usage(one.time, one.cpu_seconds, one.memory_working_set, one.memory_usage)
 
 
 def _log_query(options: LogOptions, now: float) -> LogQuery:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from vnodectl.runtime.http.pods import PodSource, container_status, find_pod, has_container
+from vnodectl.runtime.metrics import NodeMetrics, Operation
 from vnodectl.runtime.provider import LogOptions, Provider, ProviderError
 from vnodectl.runtime.streams.session import end_tasks
 
@@ -22,7 +23,9 @@ _FIRST_CHUNK: Final = 1.0
 """Seconds for which a follower's headers wait for the first output, so that an error still has a status."""
 
 
-async def container_logs(request: web.Request, pods: PodSource, provider: Provider) -> web.StreamResponse:
+async def container_logs(
+    request: web.Request, pods: PodSource, provider: Provider, calls: NodeMetrics
+) -> web.StreamResponse:
     """GET /containerLogs/{namespace}/{pod}/{container}; texts and codes of errors as a kubelet's.
 
     The API server shows the text of a 400 to the user, and of other codes little.
@@ -34,7 +37,7 @@ async def container_logs(request: web.Request, pods: PodSource, provider: Provid
         raise web.HTTPNotFound(text=f'container "{container}" not found in pod "{name}"')
     if problem := unavailable(pod, container, previous=options.previous):
         raise web.HTTPBadRequest(text=problem)
-    chunks = limited(provider.logs(key, container, options), options.limit_bytes)
+    chunks = limited(_counted(provider.logs(key, container, options), calls), options.limit_bytes)
     try:
         return await _stream(request, chunks, f"the log of {key}, container {container}", options)
     finally:
@@ -74,6 +77,17 @@ async def _next(chunks: AsyncIterator[bytes]) -> bytes:
         if chunk:
             return chunk
     return b""
+
+
+async def _counted(chunks: AsyncIterator[bytes], calls: NodeMetrics) -> AsyncGenerator[bytes, None]:
+    """The chunks. Closing it closes the provider's iterator."""
+    with calls.call(Operation.LOGS):
+        try:
+            async for chunk in chunks:
+                yield chunk
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
 
 
 async def limited(chunks: AsyncIterator[bytes], limit: int | None) -> AsyncGenerator[bytes, None]:

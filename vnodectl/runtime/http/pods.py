@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from aiohttp import web
 
+from vnodectl.runtime.http.pieces import json_list, write_pieces
 from vnodectl.runtime.provider import PodKey
 
 JSON = dict[str, Any]
@@ -64,19 +64,6 @@ def running_part(pod: JSON) -> JSON | None:
 
 
 async def write_pod_list(request: web.Request, pods: Iterable[JSON]) -> web.StreamResponse:
-    """A PodList, one pod at a time: thousands of them must not stop the event loop or fill the memory."""
-    response = web.StreamResponse(headers={"Content-Type": "application/json"})
-    await response.prepare(request)
-    async for chunk in _list_chunks(pods):
-        await response.write(chunk)
-    await response.write_eof()
-    return response
-
-
-async def _list_chunks(pods: Iterable[JSON]) -> AsyncIterator[bytes]:
-    yield b'{"kind":"PodList","apiVersion":"v1","metadata":{},"items":['
-    separator = b""
-    for pod in pods:
-        yield separator + json.dumps(pod, separators=(",", ":")).encode()
-        separator = b","
-    yield b"]}\n"
+    """A PodList."""
+    head = '{"kind":"PodList","apiVersion":"v1","metadata":{},"items":['
+    return await write_pieces(request, "application/json", json_list(head, pods, "]}\n"))

@@ -17,6 +17,7 @@ from vnodectl.runtime.http.upgrade import (
     upgrade_to_websocket,
     wants,
 )
+from vnodectl.runtime.metrics import NodeMetrics, Operation
 from vnodectl.runtime.provider import (
     PodKey,
     PortConnection,
@@ -55,6 +56,7 @@ class RemoteHandlers:
     pods: PodSource
     provider: Provider
     limits: SessionLimits
+    calls: NodeMetrics
 
     async def exec(self, request: web.Request) -> web.StreamResponse:
         """GET or POST /exec/{namespace}/{pod}/[{uid}/]{container}?command=…&input=1&output=1&error=1&tty=1"""
@@ -64,7 +66,8 @@ class RemoteHandlers:
             raise web.HTTPBadRequest(text="you must specify a command")
 
         async def run_it(streams: Streams) -> int:
-            return await self.provider.exec(key, container, command, streams)
+            with self.calls.call(Operation.EXEC):
+                return await self.provider.exec(key, container, command, streams)
 
         return await self._command(request, run_it, f"exec in {key}, container {container}")
 
@@ -76,7 +79,8 @@ class RemoteHandlers:
         async def run_it(streams: Streams) -> int:
             if not isinstance(provider, SupportsAttach):
                 raise Unsupported(f"pods on a node of the provider {provider.name} cannot be attached to")
-            await provider.attach(key, container, streams)
+            with self.calls.call(Operation.ATTACH):
+                await provider.attach(key, container, streams)
             return 0
 
         return await self._command(request, run_it, f"attach to {key}, container {container}")
@@ -84,7 +88,7 @@ class RemoteHandlers:
     async def port_forward(self, request: web.Request) -> web.StreamResponse:
         """GET or POST /portForward/{namespace}/{pod}[/{uid}][?port=…]"""
         key, _ = find_pod(self.pods, request, "pod does not exist")
-        provider, limits = self.provider, self.limits
+        provider, limits, calls = self.provider, self.limits, self.calls
         name = f"port-forward to {key}"
 
         async def forward(port: int, connection: PortConnection) -> None:
@@ -92,7 +96,8 @@ class RemoteHandlers:
                 raise Unsupported(
                     f"ports of pods on a node of the provider {provider.name} cannot be forwarded"
                 )
-            await provider.port_forward(key, port, connection)
+            with calls.call(Operation.PORT_FORWARD):
+                await provider.port_forward(key, port, connection)
 
         async def serve(transport: ByteTransport) -> None:
             session = SpdySession(transport, limits)

@@ -17,11 +17,15 @@ from vnodectl.runtime.http.authz import Authorizer, attributes
 from vnodectl.runtime.http.health import HEALTH_PATHS, HealthChecks, add_health_routes
 from vnodectl.runtime.http.identity import ANONYMOUS, Identity, Reviewer, ReviewUnavailable
 from vnodectl.runtime.http.logs import container_logs
+from vnodectl.runtime.http.metrics import node_metrics, resource_metrics
 from vnodectl.runtime.http.pods import PodSource, running_part, write_pod_list
 from vnodectl.runtime.http.remote import RemoteHandlers
 from vnodectl.runtime.http.serving import CertificateSource, PemSource, ServingTls, no_client_ca
+from vnodectl.runtime.http.stats import stats_summary
+from vnodectl.runtime.metrics import NodeMetrics
 from vnodectl.runtime.provider import Provider
 from vnodectl.runtime.streams.session import SessionLimits, end_tasks
+from vnodectl.runtime.usage import NodeUsage
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +65,8 @@ class KubeletServer:
     """The HTTP API of one node.
 
     `metrics` gives the text for /metrics in the Prometheus format, `configz` the KubeletConfiguration
-    for /configz; without them the paths answer 404. `clock` in seconds, never going back.
+    for /configz, `usage` what /stats/summary and /metrics/resource say; without them the paths answer 404.
+    `calls` counts what is asked of the provider. `clock` in seconds, never going back.
     """
 
     def __init__(
@@ -75,6 +80,8 @@ class KubeletServer:
         health: HealthChecks | None = None,
         metrics: Callable[[], str] | None = None,
         configz: Callable[[], JSON] | None = None,
+        usage: NodeUsage | None = None,
+        calls: NodeMetrics | None = None,
     ) -> None:
         self._config = config
         self._pods = pods
@@ -84,6 +91,8 @@ class KubeletServer:
         self._health = health or HealthChecks()
         self._metrics = metrics
         self._configz = configz
+        self._usage = usage
+        self._calls = calls or NodeMetrics()
         self._requests: set[asyncio.Task[Any]] = set()
         self._runner: web.AppRunner | None = None
         self.port = config.port
@@ -134,11 +143,13 @@ class KubeletServer:
             "/pods": self._list_pods,
             "/runningpods/": self._list_running,
             "/containerLogs/{namespace}/{pod}/{container}": self._logs,
+            "/stats/summary": self._show_stats,
             "/metrics": self._show_metrics,
+            "/metrics/resource": self._show_resources,
             "/configz": self._show_configz,
         }.items():
             app.router.add_get(path, handler, allow_head=False)
-        remote = RemoteHandlers(self._pods, self._provider, self._config.limits)
+        remote = RemoteHandlers(self._pods, self._provider, self._config.limits, self._calls)
         for path, session in {
             "/exec/{namespace}/{pod}/{container}": remote.exec,
             "/exec/{namespace}/{pod}/{uid}/{container}": remote.exec,
@@ -159,15 +170,22 @@ class KubeletServer:
         return await write_pod_list(request, (pod for pod in running if pod is not None))
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
-        return await container_logs(request, self._pods, self._provider)
+        return await container_logs(request, self._pods, self._provider, self._calls)
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
         if self._metrics is None:
             raise web.HTTPNotFound
-        return web.Response(
-            body=self._metrics().encode(),
-            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
-        )
+        return node_metrics(self._metrics)
+
+    async def _show_resources(self, request: web.Request) -> web.StreamResponse:
+        if self._usage is None:
+            raise web.HTTPNotFound
+        return await resource_metrics(request, self._usage)
+
+    async def _show_stats(self, request: web.Request) -> web.StreamResponse:
+        if self._usage is None:
+            raise web.HTTPNotFound
+        return await stats_summary(request, self._config.node, self._usage)
 
     async def _show_configz(self, _: web.Request) -> web.Response:
         if self._configz is None:
