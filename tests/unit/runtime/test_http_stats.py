@@ -252,7 +252,7 @@ async def test_a_slow_and_a_broken_pod_cost_the_others_nothing(clock, sampler):
     sampler.cpu = {name: {"main": 1.0} for name in names}
     sampler.stuck = {"pod-3"}
     sampler.errors = {"pod-5": Retryable("Busy", "later"), "pod-7": RuntimeError("bug")}
-    usage = usage_of(sampler, Pods(*(a_pod(name) for name in names)), call=0.02, calls=4)
+    usage = usage_of(sampler, Pods(*(a_pod(name) for name in names)), call=0.02, scrape=3600.0, calls=4)
     async with asyncio.timeout(10):
         await usage.refresh()
     assert usage.failures == 3

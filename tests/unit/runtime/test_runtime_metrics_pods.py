@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 from support.exposition import Family, parse
 from support.fake_api import FakeApi, fake_cluster, status
-from support.fake_provider import FakeProvider
+from support.fake_provider import FakeProvider, running
 
 from vnodectl.runtime import clock
 from vnodectl.runtime.events import EventRecorder
@@ -18,7 +18,7 @@ from vnodectl.runtime.facts import NodeFacts
 from vnodectl.runtime.lookups import Lookups
 from vnodectl.runtime.metrics import NodeMetrics
 from vnodectl.runtime.pods import PodController
-from vnodectl.runtime.provider import Rejected
+from vnodectl.runtime.provider import Rejected, Seen
 
 JSON = dict[str, Any]
 
@@ -82,12 +82,16 @@ def total(families: dict[str, Family], family: str, **labels: str) -> float:
 
 
 async def test_a_pods_start_is_timed_once():
-    async with node(FakeProvider()) as (api, controller, metrics):
+    provider = FakeProvider()
+    async with node(provider) as (api, controller, metrics):
         controller.replaced([a_pod("web")])
         await handled(api, controller)
         controller.changed(a_pod("web", "Running"))
+        [web] = [pod for pod in provider.created if pod.key.name == "web"]
+        controller.sighted(Seen(web.key, {**running(web), "podIP": "10.1.0.10"}))
         await handled(api, controller, "later")
         families = parse(metrics.text())
+    assert api.requests.count("PATCH /api/v1/namespaces/default/pods/web/status") == 2
     assert total(families, "kubelet_pod_start_duration_seconds") == 2  # "web" and "last"
     assert total(families, "vnodectl_provider_calls_total", operation="create", outcome="ok") == 3
     assert total(families, "vnodectl_pods", phase="Running") == 1
