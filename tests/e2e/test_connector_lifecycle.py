@@ -244,6 +244,46 @@ def test_a_pod_that_needs_the_node_stops_a_removal(cluster: Shell) -> None:
     assert gone.stdout == ""
 
 
+def test_nodes_left_over_from_more_go_with_the_connector(cluster: Shell) -> None:
+    """Nobody was there to take them away: the number was lowered by Helm alone."""
+    done = install(cluster, *MANAGED, "--nodes", "3", "--replicas", "2", "--no-wait", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    (connector,) = json.loads(done.stdout)["connectors"]
+    assert connector["nodes"] == [NODE, f"{NODE}-2", f"{NODE}-3"]
+    leases = [
+        (f"node-{NODE}-3", NAMESPACE, {"vnodectl.io/connector": RELEASE, "vnodectl.io/lease": "node"}),
+        (
+            f"replica-{RELEASE}-x",
+            NAMESPACE,
+            {"vnodectl.io/connector": RELEASE, "vnodectl.io/lease": "replica"},
+        ),
+        (f"{NODE}-3", "kube-node-lease", {}),
+    ]
+    items = [
+        {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        }
+        for name, namespace, labels in leases
+    ]
+    items.append(
+        {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": f"{NODE}-3", "labels": {"type": "virtual-kubelet"}},
+        }
+    )
+    for item in items:
+        cluster.run("kubectl", "create", "-f", "-", stdin=json.dumps(item))
+    chart = str(Path(__file__).parents[2] / "charts" / "vnode-connector")
+    numbers = ("--reuse-values", "--set", "nodes=1")
+    cluster.run("helm", "upgrade", RELEASE, chart, "-n", NAMESPACE, *numbers)
+    removed = cluster.run("vnodectl", "remove-connector", "-o", "json")
+    assert json.loads(removed.stdout)["connectors"][0]["nodes"] == [f"{NODE}-3"]
+    assert everything(cluster) == []
+
+
 def test_the_whole_life_on_a_sandbox(sandbox: Any, tmp_path: Path) -> None:
     """By the names that the emulated Azure knows; the secret is nowhere but in its Secret."""
     at = ("-g", "demo-aks", "-n", "demo")

@@ -7,7 +7,6 @@ from datetime import datetime
 from vnodectl.checks.context import JSON, Context
 from vnodectl.checks.model import Answer, Check, Resource, failed, not_applicable, passed, warned
 from vnodectl.connector import names
-from vnodectl.connector.names import Connector
 from vnodectl.errors import UsageError
 from vnodectl.kube.errors import NotFound
 from vnodectl.kube.resources import LEASES, NODE_LEASE_NAMESPACE, NODES
@@ -20,7 +19,7 @@ async def names_fit(context: Context) -> Answer:
         return not_applicable("the names depend on the region, which is not known: name it with -l")
     for connector in context.target.connectors:
         try:
-            names.connector(connector.name, connector.os_type, connector.region)
+            names.connector(connector.name, connector.os_type, connector.region, connector.nodes)
         except UsageError as error:
             return failed(error.message, evidence=connector.release, fix=error.hint)
     return passed(", ".join(connector.release for connector in context.target.connectors))
@@ -49,33 +48,34 @@ async def names_free(context: Context) -> Answer:
     for connector in context.target.connectors:
         if connector.release in states:
             continue
-        try:
-            node = await context.kube.get(NODES.path(name=connector.node))
-        except NotFound:
-            continue
-        return await _node_in_the_way(context, connector, node)
+        for name in connector.node_names:
+            try:
+                node = await context.kube.get(NODES.path(name=name))
+            except NotFound:
+                continue
+            return await _node_in_the_way(context, name, node)
     ours = sum(connector.release in states for connector in context.target.connectors)
     return passed(f"{len(context.target.connectors) - ours} free, {ours} our own")
 
 
-async def _node_in_the_way(context: Context, connector: Connector, node: JSON) -> Answer:
+async def _node_in_the_way(context: Context, name: str, node: JSON) -> Answer:
     labels = node["metadata"].get("labels") or {}
     if labels.get("type") != "virtual-kubelet":
         return failed(
-            f"a node {connector.node} exists and is not a virtual one",
+            f"a node {name} exists and is not a virtual one",
             evidence=f"kubelet {_kubelet(node)}",
             fix="choose another name with --connector-name",
         )
-    if await _lease_age(context, connector.node) < _LEASE_SECONDS:
+    if await _lease_age(context, name) < _LEASE_SECONDS:
         return failed(
-            f"another connector keeps the node {connector.node} alive, but no release here does",
+            f"another connector keeps the node {name} alive, but no release here does",
             evidence=f"kubelet {_kubelet(node)}, Lease fresh",
             fix="remove that connector, or choose another name with --connector-name",
         )
     return warned(
-        f"the node {connector.node} is left over from a connector that is gone",
+        f"the node {name} is left over from a connector that is gone",
         evidence="its Lease is not renewed any more",
-        fix=f"kubectl delete node {connector.node}",
+        fix=f"kubectl delete node {name}",
     )
 
 
