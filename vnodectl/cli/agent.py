@@ -95,7 +95,8 @@ def agent(
         except ValueError as error:
             raise typer.BadParameter(f"{error}", param_hint=f"--node-{name}") from None
     if provider not in list(ProviderName):
-        raise typer.BadParameter(f"{provider!r} is not one of {', '.join(ProviderName)}", param_hint="--provider")
+        known = ", ".join(ProviderName)
+        raise typer.BadParameter(f"{provider!r} is not one of {known}", param_hint="--provider")
     if os_type not in ("Linux", "Windows"):
         raise typer.BadParameter(f"{os_type!r} is not Linux or Windows", param_hint="--os-type")
     if log_level not in ("debug", "info", "warning", "error"):
