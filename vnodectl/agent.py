@@ -199,6 +199,33 @@ async def _opener(settings: AgentSettings, environ: Mapping[str, str]) -> AsyncI
                     await provider.aclose()
 
             yield aci
+    elif settings.provider is ProviderName.ECI:
+        from vnodectl.clouds.alibaba import AlibabaSession, AlibabaSettings
+        from vnodectl.providers import eci as elastic
+        from vnodectl.providers.timing import LoopTimer
+
+        if settings.os_type != "Linux":
+            raise UsageError("Elastic Container Instance runs Linux pods only", hint="leave out --os-type")
+        there = elastic.EciSettings.from_environment(environ)
+        limits = elastic.ApiLimits(LoopTimer())
+        async with AlibabaSession(AlibabaSettings.from_environment(environ)) as account:
+
+            @asynccontextmanager
+            async def eci(name: str) -> AsyncIterator[Provider]:
+                provider = elastic.create_provider(
+                    account,
+                    there,
+                    node_name=name,
+                    connector=settings.connector or settings.node_name,
+                    capacity=settings.capacity,
+                    limits=limits,
+                )
+                try:
+                    yield provider
+                finally:
+                    await provider.aclose()
+
+            yield eci
     else:
         from vnodectl.providers.local.opening import LocalSettings, open_provider
 

@@ -1,0 +1,227 @@
+"""Logs and exec of the ECI provider, over sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from support.eci_cloud import EciCloud, eci_cloud
+from support.eci_pods import make_pod
+from support.scripted_engine import ScriptedEngine
+
+from vnodectl.engines.api import ContainerUsage, EngineError, LogQuery, Session
+from vnodectl.providers.logtail import FOLLOW_INTERVAL
+from vnodectl.runtime.provider import LogOptions, NotFound, ProviderError, TerminalSize, Unsupported
+
+POD = make_pod({"restartPolicy": "Never", "containers": [{"name": "main", "image": "nginx"}]})
+
+
+class Talking(ScriptedEngine):
+    """Runs commands as a test says: `code`, `says` on both outputs, and what was typed on stdout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commands: list[tuple[str, ...]] = []
+        self.code = 0
+        self.sizes: list[tuple[int, int]] = []
+        self.breaks = ""
+        self.previous = b""
+
+    async def exec(self, name: str, container: str, command: Sequence[str], session: Session) -> int:
+        self.commands.append(tuple(command))
+        if self.breaks:
+            raise EngineError(self.breaks)
+        if command[0] == "size":
+            async for size in session.sizes():
+                self.sizes.append(size)
+                if size != (80, 24):
+                    await session.write_stdout(b"%dx%d\n" % size)
+                    return 0
+        if command[0] == "cat":
+            while (typed := await session.read_stdin()) not in (b"", b"end\n"):
+                await session.write_stdout(typed)
+            return 0
+        await session.write_stdout(b"out\n")
+        if not session.tty:
+            await session.write_stderr(b"err\n")
+        return self.code
+
+    async def usage(self, name: str) -> list[ContainerUsage]:
+        return [ContainerUsage("main", 7.5, 64 * 2**20, 32 * 2**20, 1_800_000_000.0)]
+
+    async def logs(self, name: str, container: str, query: LogQuery) -> AsyncIterator[bytes]:
+        if query.previous:
+            yield b"2027-01-15T07:00:00Z " + self.previous
+            return
+        async for line in super().logs(name, container, query):
+            yield line
+
+
+class Kubectl:
+    """The far end of an exec."""
+
+    def __init__(self, *stdin: bytes, tty: bool = False, size: TerminalSize | None = None) -> None:
+        self.tty = tty
+        self.wants_stdin = bool(stdin)
+        self.wants_stdout = True
+        self.wants_stderr = not tty
+        self.stdout = self.stderr = b""
+        self._stdin = list(stdin)
+        self._size = size
+
+    async def read_stdin(self) -> bytes:
+        return self._stdin.pop(0) if self._stdin else b""
+
+    async def write_stdout(self, data: bytes) -> None:
+        self.stdout += data
+
+    async def write_stderr(self, data: bytes) -> None:
+        self.stderr += data
+
+    async def resizes(self) -> AsyncIterator[TerminalSize]:
+        if self._size is not None:
+            yield self._size
+
+
+async def _exec(engine: Talking, command: Sequence[str], kubectl: Kubectl, **config: object) -> int:
+    async with eci_cloud(engine, config=dict(config)) as cloud:
+        await cloud.provider.create(POD)
+        await cloud.said.state(POD.key, "running")
+        async with asyncio.timeout(15):
+            return await cloud.provider.exec(POD.key, "main", command, kubectl)
+
+
+# --- exec -----------------------------------------------------------------------------------------
+
+
+async def test_arguments_both_outputs_and_the_exit_code_pass_as_they_are() -> None:
+    engine, kubectl = Talking(), Kubectl()
+    engine.code = 3
+    awkward = ["sh", "-c", "echo 'a b' \"$HOME\" \\ \n;", "", "ü", '["x"]']
+    assert await _exec(engine, awkward, kubectl) == 3
+    assert engine.commands == [tuple(awkward)]
+    assert (kubectl.stdout, kubectl.stderr) == (b"out\n", b"err\n")
+
+
+async def test_success_is_zero() -> None:
+    assert await _exec(Talking(), ["true"], Kubectl()) == 0
+
+
+async def test_what_is_typed_arrives() -> None:
+    kubectl = Kubectl(b"one\n", b"two\n", b"end\n")
+    assert await _exec(Talking(), ["cat"], kubectl) == 0
+    assert kubectl.stdout == b"one\ntwo\n"
+
+
+async def test_the_end_of_what_is_typed_is_told_where_the_protocol_can() -> None:
+    kubectl = Kubectl(b"one\n", b"no end")
+    assert await _exec(Talking(), ["cat"], kubectl, streamProtocols=["v5.channel.k8s.io"]) == 0
+    assert kubectl.stdout == b"one\nno end"
+
+
+async def test_the_terminal_s_size_is_told() -> None:
+    kubectl = Kubectl(tty=True, size=TerminalSize(132, 43))
+    assert await _exec(Talking(), ["size"], kubectl) == 0
+    assert kubectl.stdout == b"132x43\n"
+
+
+async def test_a_command_that_cannot_be_started() -> None:
+    engine = Talking()
+    engine.breaks = "no such file"
+    with pytest.raises(ProviderError, match="no such file"):
+        await _exec(engine, ["nothing"], Kubectl())
+
+
+async def test_what_cannot_be_executed() -> None:
+    with pytest.raises(Unsupported):
+        await _exec(Talking(), [], Kubectl())
+    async with eci_cloud(Talking()) as cloud:
+        await cloud.provider.create(POD)
+        await cloud.said.state(POD.key, "running")
+        with pytest.raises(NotFound):
+            await cloud.provider.exec(POD.key, "other", ["ls"], Kubectl())
+        cloud.fault("ExecContainerCommand", status=400, code="InvalidParameter.ValueExceeded", message="long")
+        with pytest.raises(ProviderError, match="long"):
+            await cloud.provider.exec(POD.key, "main", ["ls"], Kubectl())
+
+
+async def test_a_socket_without_channels_still_shows_its_output() -> None:
+    kubectl = Kubectl()
+    assert await _exec(Talking(), ["x"], kubectl, streamFraming="raw", streamProtocols=[]) == 0
+    assert kubectl.stdout == b"out\nerr\n"
+
+
+# --- logs -----------------------------------------------------------------------------------------
+
+
+async def _logs(cloud: EciCloud, **options: Any) -> bytes:
+    return await _logs_of(cloud, "main", **options)
+
+
+async def _logs_of(cloud: EciCloud, container: str, **options: Any) -> bytes:
+    chunks = cloud.provider.logs(POD.key, container, LogOptions(**options))
+    return b"".join([chunk async for chunk in chunks])
+
+
+async def test_logs_with_tail_times_and_limits() -> None:
+    async with eci_cloud(Talking()) as cloud:
+        await cloud.provider.create(POD)
+        await cloud.said.state(POD.key, "running")
+        cloud.engine.output["main"] = b"".join(b"line %d\n" % n for n in range(30))
+        assert (await _logs(cloud)).splitlines() == [b"line %d" % n for n in range(30)]
+        assert await _logs(cloud, tail=2) == b"line 28\nline 29\n"
+        assert await _logs(cloud, tail=0) == b""
+        assert await _logs(cloud, tail=1, timestamps=True) == b"2027-01-15T08:00:00Z line 29\n"
+        assert await _logs(cloud, limit_bytes=10) == b"line 0\nlin"
+        assert await _logs(cloud, since_time="2027-01-15T08:00:01Z") == b""
+        assert len((await _logs(cloud, since_time="2027-01-15T08:00:00Z")).splitlines()) == 30
+
+
+async def test_the_log_of_the_instance_before() -> None:
+    async with eci_cloud(Talking()) as cloud:
+        await cloud.provider.create(POD)
+        await cloud.said.state(POD.key, "running")
+        cloud.engine.previous = b"it crashed\n"
+        assert await _logs(cloud, previous=True) == b"it crashed\n"
+
+
+async def test_a_followed_log_repeats_nothing_and_ends_with_the_container() -> None:
+    async with eci_cloud(Talking()) as cloud:
+        await cloud.provider.create(POD)
+        await cloud.said.state(POD.key, "running")
+        cloud.engine.output["main"] = b"one\ntwo\n"
+        seen = b""
+        chunks = cloud.provider.logs(POD.key, "main", LogOptions(follow=True, tail=1))
+        async with asyncio.timeout(FOLLOW_INTERVAL * 8), aclosing(chunks):  # type: ignore[type-var]
+            async for chunk in chunks:
+                seen += chunk
+                if seen == b"two\n":
+                    cloud.engine.output["main"] += b"two\nthree\n"
+                elif seen.endswith(b"three\n"):
+                    cloud.end(0, "Completed")
+        assert seen == b"two\ntwo\nthree\n"
+
+
+async def test_no_log_yet_and_no_such_container() -> None:
+    engine = Talking()
+    engine.runs = False
+    async with eci_cloud(engine) as cloud:
+        await cloud.provider.create(POD)
+        with pytest.raises(NotFound):
+            await _logs_of(cloud, "other")
+
+
+async def test_stats_of_running_pods() -> None:
+    async with eci_cloud(Talking()) as cloud:
+        await cloud.provider.create(POD)
+        await cloud.said.state(POD.key, "running")
+        (found,) = await cloud.provider.stats()
+        assert found.key == POD.key
+        assert found.containers["main"].cpu_nano_seconds == 7_500_000_000
+        assert found.containers["main"].memory_working_set == found.pod.memory_working_set == 32 * 2**20
+        assert (await cloud.provider.stats([POD.key]))[0].key == POD.key
+        with pytest.raises(NotFound):
+            await cloud.provider.stats([make_pod(uid="x").key])

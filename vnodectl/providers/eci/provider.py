@@ -1,0 +1,239 @@
+"""Pods as container groups of Alibaba Cloud's Elastic Container Instance: the runtime's contract, kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+
+from vnodectl.clouds.alibaba import AlibabaError, AlibabaNotFound, AlibabaSession
+from vnodectl.clouds.alibaba.session import ECI_API
+from vnodectl.errors import VnodectlError
+from vnodectl.providers.eci import exec as eci_exec
+from vnodectl.providers.eci import logs as eci_logs
+from vnodectl.providers.eci import stats
+from vnodectl.providers.eci import status as states
+from vnodectl.providers.eci.failures import of_create, of_request
+from vnodectl.providers.eci.groups import Groups
+from vnodectl.providers.eci.limits import ApiLimits
+from vnodectl.providers.eci.observe import Observer
+from vnodectl.providers.eci.profile import Profile
+from vnodectl.providers.eci.settings import EciSettings, NodeIdentity, Pacing
+from vnodectl.providers.eci.stats import PodStats
+from vnodectl.providers.eci.tracking import Tracked
+from vnodectl.providers.eci.translate import Place, fails_fast, secrets, translate
+from vnodectl.providers.timing import LoopTimer, Timer
+from vnodectl.runtime.provider import (
+    JSON,
+    LogOptions,
+    NodeInfo,
+    NotFound,
+    PodKey,
+    Rejected,
+    ResolvedPod,
+    Retryable,
+    Sighting,
+    Streams,
+)
+
+_GOING = ("IncorrectStatus", "OperationConflict")
+_TOKEN_TAKEN = ("IdempotentParameterMismatch", "InvalidClientToken", "Duplicated.ClientToken")
+
+
+class EciProvider:
+    """One virtual node's groups in one region. Groups of others in it are never touched."""
+
+    name = "alibabacloud"
+
+    def __init__(
+        self,
+        groups: Groups,
+        settings: EciSettings,
+        identity: NodeIdentity,
+        capacity: Mapping[str, str],
+        *,
+        region: str,
+        profile: Callable[[], Profile],
+        pacing: Pacing,
+        timer: Timer,
+    ) -> None:
+        self._groups = groups
+        self._settings = settings
+        self._identity = identity
+        self._capacity = dict(capacity)
+        self._region = region
+        self._profile = profile
+        self._timer = timer
+        self._observer = Observer(groups, identity.owner, pacing, timer)
+
+    async def node(self) -> NodeInfo:
+        return NodeInfo(
+            operating_system="linux",
+            architecture="amd64",
+            capacity=self._capacity,
+            os_image="Alibaba Cloud Elastic Container Instance",
+            container_runtime_version=f"eci://{ECI_API}",
+        )
+
+    # --- pods -------------------------------------------------------------------------------------
+
+    async def create(self, pod: ResolvedPod) -> None:
+        """The client token makes a repeated request for the same pod harmless: nothing is looked up first."""
+        if self._observer.find(pod.key) is not None:
+            return
+        place = self._place()
+        history = self._observer.history(pod.key)
+        wait = history.retry_at - self._timer.now()
+        if history.cause is not None and wait > 0:
+            if fails_fast(pod, place.profile):
+                raise Rejected(history.cause.reason, history.cause.message)
+            raise Retryable(history.cause.reason, history.cause.message, retry_after=wait)
+        body = translate(pod, place, attempt=history.groups + 1)
+        if "VSwitchId" not in body:
+            raise Retryable(
+                "VSwitchMissing", "no vSwitch is given: set ECI_VSWITCH, or vSwitchIds in eci-profile"
+            )
+        with self._observer.creating(pod.key):
+            try:
+                await self._create(pod, body)
+            except VnodectlError as error:
+                failure = of_create(error)
+                if isinstance(failure, Retryable) and fails_fast(pod, place.profile) and _final(error):
+                    raise Rejected(failure.reason, failure.message) from error
+                raise failure from error
+
+    async def _create(self, pod: ResolvedPod, body: JSON) -> None:
+        hide = tuple(secrets(pod, body))
+        inits = bool(pod.spec.get("initContainers"))
+        try:
+            group_id = await self._groups.create(body, hide)
+        except AlibabaError as error:
+            if not error.code.startswith(_TOKEN_TAKEN):
+                raise
+            # The same pod was asked for with other parameters before, and nobody learnt the answer.
+            found = await self._made_for(pod.key)
+            if not found:
+                self._observer.lost(pod.key)
+                raise
+            group_id = found[0]
+        self._observer.accepted(pod.key, group_id, inits=inits)
+
+    async def _made_for(self, key: PodKey) -> list[str]:
+        """Ids of the pod's groups, those that could not be made last."""
+        rows = await self._groups.rows_of_pod(key.uid)
+        rows.sort(key=lambda row: states.group_status(row) == states.NEVER_MADE)
+        return [states.group_id(row) for row in rows]
+
+    async def delete(self, key: PodKey, *, grace: float) -> None:
+        """ECI keeps the pod's own termination grace from its creation; none at all is asked for here."""
+        known = self._observer.find(key)
+        try:
+            if known is None:
+                await self._delete_unknown(key, force=grace <= 0)
+            elif known.vanished:
+                self._observer.gone(key)
+            else:
+                await self._groups.delete(known.group_id, force=grace <= 0)
+                self._observer.deleting(key)
+        except AlibabaNotFound:
+            self._observer.gone(key)
+        except VnodectlError as error:
+            going = known is not None and known.deleting_at is not None
+            if not (going and isinstance(error, AlibabaError) and error.code.startswith(_GOING)):
+                raise of_request(error) from error
+        self._observer.forget(key)
+
+    async def _delete_unknown(self, key: PodKey, *, force: bool) -> None:
+        found = await self._made_for(key)
+        if not found:
+            self._observer.gone(key)
+            return
+        for group_id in found:
+            await self._groups.delete(group_id, force=force)
+        self._observer.accepted(key, found[0], inits=False)
+        self._observer.deleting(key)
+
+    def observe(self) -> AsyncIterator[Sighting]:
+        return self._observer.sightings()
+
+    def _place(self) -> Place:
+        return Place(self._settings, self._identity, self._region, self._profile())
+
+    # --- kubectl ----------------------------------------------------------------------------------
+
+    async def logs(self, key: PodKey, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        group_id = self._tracked(key).group_id
+
+        def ended() -> bool:
+            self._observer.look_soon()
+            tracked = self._observer.find(key)
+            return tracked is None or tracked.finished or tracked.deleting_at is not None
+
+        chunks = eci_logs.read(
+            self._groups,
+            group_id,
+            container,
+            options,
+            timer=self._timer,
+            wall=lambda: datetime.now(UTC),
+            ended=ended,
+        )
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+    async def exec(self, key: PodKey, container: str, command: Sequence[str], streams: Streams) -> int:
+        return await eci_exec.run(self._groups, self._tracked(key).group_id, container, command, streams)
+
+    async def stats(self, keys: Sequence[PodKey] | None = None) -> list[PodStats]:
+        """The newest sample of each of these pods (None: all) that has one. Raises Retryable."""
+        everyone = self._observer.running() if keys is None else [self._tracked(key) for key in keys]
+        return await stats.read(self._groups, {one.group_id: one.key for one in everyone})
+
+    async def aclose(self) -> None:
+        """The session stays open: it belongs to whoever made it."""
+        await self._observer.aclose()
+
+    def _tracked(self, key: PodKey) -> Tracked:
+        known = self._observer.find(key)
+        if known is None or known.vanished:
+            raise NotFound(f"pod {key} has no container group")
+        return known
+
+
+def _final(error: VnodectlError) -> bool:
+    """Whether ECI itself refused, as opposed to being busy or out of reach."""
+    return isinstance(error, AlibabaError) and 400 <= error.status < 500 and error.status != 429
+
+
+def create_provider(
+    session: AlibabaSession,
+    settings: EciSettings,
+    *,
+    node_name: str,
+    connector: str,
+    capacity: Mapping[str, str],
+    profile: Callable[[], Profile] | None = None,
+    pacing: Pacing | None = None,
+    limits: ApiLimits | None = None,
+    timer: Timer | None = None,
+) -> EciProvider:
+    """The provider of one virtual node; `session` must be open and stays the caller's.
+
+    `connector` is the release's name, `capacity` Kubernetes quantities by resource name. `profile` gives
+    the cluster's `eci-profile` as it is now; it is asked for every new pod. `limits` is shared by the nodes
+    of one account, where there are several in this process. Raises `UsageError` for a name
+    that does not fit into a tag, or without a region.
+    """
+    timer = timer or LoopTimer()
+    identity = NodeIdentity(node_name, connector)
+    return EciProvider(
+        Groups(session, identity.owner, limits or ApiLimits(timer)),
+        settings,
+        identity,
+        capacity,
+        region=session.region,
+        profile=profile or Profile,
+        pacing=pacing or Pacing(),
+        timer=timer,
+    )

@@ -1,0 +1,77 @@
+"""What the observer keeps in mind of each group, and of what became of a pod's earlier ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vnodectl.clouds.alibaba import AlibabaThrottled
+from vnodectl.errors import VnodectlError
+from vnodectl.providers.eci import status as states
+from vnodectl.providers.eci.status import Cause
+from vnodectl.runtime.provider import JSON, PodKey
+
+MOST_BACKOFF = 60.0
+
+
+@dataclass(slots=True)
+class Tracked:
+    """What is known of one group; times are the timer's. `inits`: it has init containers, of which rows say
+    nothing."""
+
+    key: PodKey
+    group_id: str
+    accepted_at: float
+    inits: bool
+    row: JSON | None = None
+    group: JSON | None = None
+    changed_at: float = 0.0
+    described_at: float = float("-inf")
+    deleting_at: float | None = None
+    removing: bool = False
+    """It could not be made, and is being taken away."""
+    vanished: bool = False
+    """It has ended, and is not there any more."""
+
+    @property
+    def finished(self) -> bool:
+        return self.row is not None and states.group_status(self.row) in states.ENDED
+
+
+@dataclass(slots=True)
+class History:
+    """What became of the groups that were made for one pod: how many there were, and why the last failed."""
+
+    groups: int = 0
+    failures: int = 0
+    cause: Cause | None = None
+    retry_at: float = float("-inf")
+    touched_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Backoff:
+    """One reader's failures in a row."""
+
+    failures: int = 0
+
+    def next(self, error: VnodectlError) -> float:
+        self.failures += 1
+        if isinstance(error, AlibabaThrottled) and error.retry_after is not None:
+            return error.retry_after
+        return min(MOST_BACKOFF, 2.0 ** (self.failures - 1))
+
+
+@dataclass(slots=True)
+class Known:
+    """Groups by pod, and by id; a pod has one, besides such as are being taken away."""
+
+    by_key: dict[PodKey, Tracked] = field(default_factory=dict)
+    by_id: dict[str, Tracked] = field(default_factory=dict)
+
+    def add(self, tracked: Tracked) -> None:
+        self.by_key[tracked.key] = self.by_id[tracked.group_id] = tracked
+
+    def remove(self, tracked: Tracked) -> None:
+        self.by_id.pop(tracked.group_id, None)
+        if self.by_key.get(tracked.key) is tracked:
+            del self.by_key[tracked.key]
