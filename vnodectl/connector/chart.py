@@ -30,6 +30,8 @@ def reference(url: str) -> str | Path:
     if urlsplit(url).scheme in {"http", "https", "oci"}:
         return url
     path = Path(url.removeprefix("file://")).expanduser()
+    if path.is_dir() and not (path / "Chart.yaml").is_file():
+        raise UsageError(f"no Chart.yaml in {path}", hint="name the chart's own directory")
     if path.exists():
         return path.resolve()
     raise UsageError(f"no chart at {url!r}", hint="give an https or oci URL, a directory or a .tgz file")

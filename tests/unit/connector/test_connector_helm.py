@@ -113,6 +113,9 @@ async def test_uninstalling_what_is_not_there_is_fine(helm_program: Any) -> None
 def test_chart_references(tmp_path: Path) -> None:
     assert (charts.bundled() / "Chart.yaml").is_file()
     assert charts.reference("oci://somewhere/chart") == "oci://somewhere/chart"
+    with pytest.raises(UsageError, match=r"no Chart\.yaml"):
+        charts.reference(str(tmp_path))
+    (tmp_path / "Chart.yaml").touch()
     assert charts.reference(str(tmp_path)) == tmp_path
     with pytest.raises(UsageError, match="no chart"):
         charts.reference("stable/vnode-connector")
