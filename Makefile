@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo test lint unit e2e image completions format lock clean
+.PHONY: help setup engine demo test lint unit e2e bench image completions format lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -42,6 +43,9 @@ unit: $(READY) ## the tests that need no cluster and no containers
 
 e2e: setup ## the tests that need the local cluster
 	$(BIN)/python -m pytest -m "e2e or containers" $(PYTEST_ARGS)
+
+bench: $(READY) ## how fast and how heavy the node is; BENCH_ARGS="--sizes 200 --kwok PROGRAM"
+	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH_ARGS)
 
 image: setup ## the connector's container image
 	$(BIN)/vnodectl sandbox image
