@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo test lint unit e2e bench image completions format lock clean
+.PHONY: help setup engine demo test lint unit e2e bench image docs completions format lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -49,6 +49,9 @@ bench: $(READY) ## how fast and how heavy the node is; BENCH_ARGS="--sizes 200 -
 
 image: setup ## the connector's container image
 	$(BIN)/vnodectl sandbox image
+
+docs: $(READY) ## generate docs/settings.md anew
+	$(BIN)/python -m vnodectl.agent_settings.document > docs/settings.md
 
 completions: $(READY) ## generate completions/ anew
 	$(BIN)/vnodectl completion bash > completions/vnodectl.bash

@@ -11,17 +11,23 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from vnodectl import __version__
+from vnodectl.agent_settings import azure_aci
+from vnodectl.agent_settings.layers import Values
 from vnodectl.errors import UsageError, VnodectlError
 from vnodectl.kube.client import KubeClient
 from vnodectl.kube.config import connect
 from vnodectl.runtime import clock as clocks
+from vnodectl.runtime.http.certificates import CertificateMode
 from vnodectl.runtime.http.health import HealthChecks, HealthServer
+from vnodectl.runtime.http.server import AuthorizationMode
 from vnodectl.runtime.kubelet import Kubelet, KubeletConfig
 from vnodectl.runtime.provider import Provider
 from vnodectl.runtime.sharing import NodeShares, Place
+from vnodectl.settings import TAINT_KEY
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +40,8 @@ class ProviderName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """What `vnodectl agent` is told, whatever the provider. Capacity values are Kubernetes quantities.
+    """What `vnodectl agent` is told, whatever the provider; see `vnodectl.agent_settings.table`. Capacity
+    values are Kubernetes quantities.
 
     `nodes` above 1 adds nodes `<node_name>-2` and so on; the kubelet ports count up from `kubelet_port`.
     With a `lease_namespace` replicas share the nodes out by Leases there, this one under the name
@@ -55,8 +62,48 @@ class AgentSettings:
     capacity: Mapping[str, str] = field(default_factory=dict)
     api_server: str = ""
     taint: bool = True
+    taint_key: str = TAINT_KEY
+    taint_value: str = ""
+    taint_effect: str = "NoSchedule"
+    certificate: CertificateMode = CertificateMode.AUTO
+    certificate_files: tuple[Path, Path] | None = None
+    client_ca_file: Path | None = None
+    anonymous_auth: bool = False
+    authorization_mode: AuthorizationMode = AuthorizationMode.WEBHOOK
+    traces: str = "off"
     kubeconfig: str | None = None
     context: str | None = None
+
+    @classmethod
+    def of(cls, values: Values) -> AgentSettings:
+        text = values.text
+        files = (text("serving-cert-file"), text("serving-key-file"))
+        return cls(
+            provider=ProviderName(text("provider")),
+            node_name=text("node-name"),
+            nodes=values.number("nodes") or 1,
+            lease_namespace=text("lease-namespace"),
+            replica=text("replica") or socket.gethostname(),
+            connector=text("connector"),
+            os_type=text("os-type"),
+            node_ip=text("node-ip"),
+            kubelet_port=values.number("kubelet-port") or 0,
+            health_port=values.number("health-port"),
+            capacity={name: text(f"node-{name}") for name in ("cpu", "memory", "pods")},
+            api_server=text("api-server"),
+            taint=values.yes("taint"),
+            taint_key=text("taint-key"),
+            taint_value=text("taint-value"),
+            taint_effect=text("taint-effect"),
+            certificate=CertificateMode(text("serving-certificate")),
+            certificate_files=(Path(files[0]), Path(files[1])) if files[0] else None,
+            client_ca_file=Path(text("client-ca-file")) if text("client-ca-file") else None,
+            anonymous_auth=values.yes("anonymous-auth"),
+            authorization_mode=AuthorizationMode(text("authorization-mode")),
+            traces=text("traces"),
+            kubeconfig=text("kubeconfig") or None,
+            context=text("context") or None,
+        )
 
     @property
     def node_names(self) -> tuple[str, ...]:
@@ -71,6 +118,8 @@ async def run(settings: AgentSettings, environ: Mapping[str, str] = os.environ) 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     log.info("vnodectl %s: node %s, provider %s", __version__, settings.node_name, settings.provider)
+    for note in azure_aci.notes(environ):
+        log.warning("%s", note)
     node = asyncio.create_task(_serve(settings, environ), name="node process")
     stopped = asyncio.create_task(stop.wait(), name="signal")
     try:
@@ -138,7 +187,15 @@ class _Nodes:
             addresses=(self._address,),
             kubelet_port=port and port + settings.node_names.index(name),
             taint=settings.taint,
+            taint_key=settings.taint_key,
+            taint_value=settings.taint_value,
+            taint_effect=settings.taint_effect,
             api_server=settings.api_server,
+            certificate=settings.certificate,
+            certificate_files=settings.certificate_files,
+            client_ca_file=settings.client_ca_file,
+            anonymous_auth=settings.anonymous_auth,
+            authorization_mode=settings.authorization_mode,
         )
         async with self._opener(name) as provider:
             kubelet = self._running[name] = Kubelet(self._client, provider, config)

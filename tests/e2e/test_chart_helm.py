@@ -303,3 +303,30 @@ def test_a_disruption_budget_is_made_when_asked(control_plane: Shell, repository
     assert budget["spec"]["minAvailable"] == 1
     labels = one(found, "Deployment")["spec"]["template"]["metadata"]["labels"]
     assert budget["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def _requests_certificates(manifests: list[JSON]) -> bool:
+    rules = one(manifests, "ClusterRole")["rules"]
+    return any("certificatesigningrequests" in rule["resources"] for rule in rules)
+
+
+@pytest.mark.parametrize(("mode", "asks"), [("auto", True), ("csr", True), ("self-signed", False)])
+def test_only_a_node_that_asks_for_certificates_may(
+    mode: str, asks: bool, control_plane: Shell, repository: Path
+) -> None:
+    manifests = render(control_plane, repository, values(kubeletApi={"servingCertificate": mode}))
+    assert environment(manifests)["VNODECTL_SERVING_CERTIFICATE"] == mode
+    assert _requests_certificates(manifests) is asks
+
+
+def test_a_certificate_of_the_users_own(control_plane: Shell, repository: Path) -> None:
+    manifests = render(control_plane, repository, values(kubeletApi={"certificateSecret": "mine"}))
+    told = environment(manifests)
+    assert "VNODECTL_SERVING_CERTIFICATE" not in told
+    assert told["VNODECTL_SERVING_CERT_FILE"] == "/etc/vnodectl/serving/tls.crt"
+    spec = one(manifests, "Deployment")["spec"]["template"]["spec"]
+    (volume,) = [each for each in spec["volumes"] if each["name"] == "serving"]
+    assert volume["secret"]["secretName"] == "mine"
+    (mount,) = [each for each in spec["containers"][0]["volumeMounts"] if each["name"] == "serving"]
+    assert mount == {"name": "serving", "mountPath": "/etc/vnodectl/serving", "readOnly": True}
+    assert not _requests_certificates(manifests)

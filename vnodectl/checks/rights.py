@@ -73,6 +73,7 @@ def granted(namespace: str) -> tuple[Right, ...]:
         *_rights(("create", "patch"), ["events"], "events.k8s.io"),
         *_rights(("create",), ["tokenreviews"], "authentication.k8s.io"),
         *_rights(("create",), ["subjectaccessreviews"], "authorization.k8s.io"),
+        *_rights(("create", "get"), ["certificatesigningrequests"], "certificates.k8s.io"),
         *_rights(
             ("create", "get", "update", "patch"), ["leases"], "coordination.k8s.io", NODE_LEASE_NAMESPACE
         ),

@@ -2,121 +2,74 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+import os
+from typing import Annotated, Any
 
 import typer
 
-from vnodectl.logs import LogFormat
+from vnodectl.agent_settings.layers import layered
+from vnodectl.agent_settings.model import Kind, Setting
+from vnodectl.agent_settings.table import CONFIG_VARIABLE, GROUPS
 
 
-def agent(
-    node_name: Annotated[
-        str, typer.Option(envvar="VNODECTL_NODE_NAME", help="The node to be.", show_default=False)
-    ],
-    provider: Annotated[
-        str, typer.Option(envvar="VNODECTL_PROVIDER", help="aci, eci or local.", metavar="NAME")
-    ] = "aci",
-    nodes: Annotated[
-        int,
-        typer.Option(envvar="VNODECTL_NODES", min=1, max=50, help="How many nodes: NAME, NAME-2, NAME-3 …"),
-    ] = 1,
-    lease_namespace: Annotated[
-        str,
-        typer.Option(
-            envvar="VNODECTL_LEASE_NAMESPACE",
-            help="Share the nodes out over replicas by Leases in this namespace.",
-        ),
-    ] = "",
-    replica: Annotated[
-        str, typer.Option(envvar="VNODECTL_REPLICA", help="This replica's name: that of its pod.")
-    ] = "",
-    connector: Annotated[
-        str, typer.Option(envvar="VNODECTL_CONNECTOR", help="The connector's release; marks what it makes.")
-    ] = "",
-    os_type: Annotated[
-        str, typer.Option(envvar="VNODECTL_OS_TYPE", help="Linux or Windows.", metavar="OS")
-    ] = "Linux",
-    node_ip: Annotated[
-        str,
-        typer.Option(
-            envvar="VNODECTL_NODE_IP", help="Where the API server reaches this node. Default: found out."
-        ),
-    ] = "",
-    kubelet_port: Annotated[
-        int, typer.Option(envvar="VNODECTL_KUBELET_PORT", help="Port of the kubelet API; 0 takes a free one.")
-    ] = 10250,
-    health_port: Annotated[
-        int | None,
-        typer.Option(envvar="VNODECTL_HEALTH_PORT", help="Plain HTTP port of /livez and /readyz."),
-    ] = None,
-    node_cpu: Annotated[str, typer.Option(envvar="VNODECTL_NODE_CPU", help="Capacity: cores.")] = "800",
-    node_memory: Annotated[
-        str, typer.Option(envvar="VNODECTL_NODE_MEMORY", help="Capacity: memory.")
-    ] = "4Ti",
-    node_pods: Annotated[str, typer.Option(envvar="VNODECTL_NODE_PODS", help="Capacity: pods.")] = "800",
-    api_server: Annotated[
-        str,
-        typer.Option(
-            envvar="VNODECTL_API_SERVER",
-            help="URL at which this node's pods reach the API server. Default: the one used here.",
-        ),
-    ] = "",
-    taint: Annotated[
-        bool, typer.Option(envvar="VNODECTL_TAINT", help="Keep pods away that do not tolerate the provider.")
-    ] = True,
-    kubeconfig: Annotated[
-        str | None, typer.Option(envvar="KUBECONFIG", help="Default: the pod's service account.")
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
-    log_format: Annotated[
-        LogFormat, typer.Option(envvar="VNODECTL_LOG_FORMAT", help="Lines for people or for collectors.")
-    ] = LogFormat.TEXT,
-    log_level: Annotated[
-        str,
-        typer.Option(envvar="VNODECTL_LOG_LEVEL", help="debug, info, warning or error.", metavar="LEVEL"),
-    ] = "info",
-) -> None:
-    """Be one virtual node, until SIGTERM. This is what the chart runs.
+def agent(config: str | None = None, **flags: Any) -> None:
+    """Be one virtual node or several, until SIGTERM. This is what the chart runs.
 
-    The provider reads its own settings from the environment: AZURE_* and VNODECTL_ACI_* for aci,
-    ALIBABA_CLOUD_* and ECI_* for eci, VNODECTL_LOCAL_* for local.
+    Every option can be said in the environment or in a settings file as well: see docs/settings.md.
     """
     import asyncio
-    import socket
 
     from vnodectl import logs
-    from vnodectl.agent import AgentSettings, ProviderName, run
-    from vnodectl.runtime.quantity import parse
+    from vnodectl.agent import AgentSettings, run
+    from vnodectl.cli.inputs import read_config
 
-    capacity = {"cpu": node_cpu, "memory": node_memory, "pods": node_pods}
-    for name, value in capacity.items():
-        try:
-            parse(value)
-        except ValueError as error:
-            raise typer.BadParameter(f"{error}", param_hint=f"--node-{name}") from None
-    if provider not in list(ProviderName):
-        known = ", ".join(ProviderName)
-        raise typer.BadParameter(f"{provider!r} is not one of {known}", param_hint="--provider")
-    if os_type not in ("Linux", "Windows"):
-        raise typer.BadParameter(f"{os_type!r} is not Linux or Windows", param_hint="--os-type")
-    if log_level not in ("debug", "info", "warning", "error"):
-        raise typer.BadParameter(f"{log_level!r} is not a level", param_hint="--log-level")
-    logs.set_up(log_format, log_level)
-    settings = AgentSettings(
-        provider=ProviderName(provider),
-        node_name=node_name,
-        nodes=nodes,
-        lease_namespace=lease_namespace,
-        replica=replica or socket.gethostname(),
-        connector=connector,
-        os_type=os_type,
-        node_ip=node_ip,
-        kubelet_port=kubelet_port,
-        health_port=health_port,
-        capacity=capacity,
-        api_server=api_server,
-        taint=taint,
-        kubeconfig=kubeconfig,
-        context=context,
+    path = config or os.environ.get(CONFIG_VARIABLE)
+    said = {name.replace("_", "-"): value for name, value in flags.items()}
+    values = layered(said, os.environ, read_config(path) if path else {})
+    logs.set_up(logs.LogFormat(values.text("log-format")), values.text("log-level"))
+    asyncio.run(run(AgentSettings.of(values), values.environment(os.environ)))
+
+
+def _option(setting: Setting, panel: str) -> inspect.Parameter:
+    """A parameter without a default: what nobody says on the command line may be said elsewhere."""
+    told = [f"env: {setting.variable}"]
+    if default := setting.default or setting.otherwise:
+        told.insert(0, default if default.startswith("required") else f"default: {default}")
+    words = setting.help
+    if setting.choices:
+        words += f" One of {', '.join(setting.choices)}."
+    names = [f"{setting.flag}/--no-{setting.name}"] if setting.kind is Kind.YES_NO else [setting.flag]
+    option = typer.Option(
+        *names,
+        help=f"{words} ({'; '.join(told)})",
+        metavar=None if setting.kind is Kind.YES_NO else _metavar(setting),
+        rich_help_panel=panel,
+        show_default=False,
     )
-    asyncio.run(run(settings))
+    kind: Any = bool | None if setting.kind is Kind.YES_NO else str | None
+    return inspect.Parameter(
+        setting.name.replace("-", "_"),
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind, option],
+    )
+
+
+def _metavar(setting: Setting) -> str:
+    return {Kind.NUMBER: "N", Kind.QUANTITY: "QUANTITY"}.get(setting.kind, "TEXT")
+
+
+def _declare() -> None:
+    """The options of `agent`, made from the table."""
+    option = typer.Option(help=f"A YAML file of settings. (env: {CONFIG_VARIABLE})", metavar="FILE")
+    config = inspect.Parameter(
+        "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
+    )
+    parameters = [config]
+    parameters += [_option(one, group.title) for group in GROUPS for one in group.settings if one.flag]
+    agent.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    agent.__annotations__ = {one.name: one.annotation for one in parameters}
+
+
+_declare()

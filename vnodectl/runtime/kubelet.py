@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from vnodectl.errors import VnodectlError
 from vnodectl.kube.client import KubeClient
 from vnodectl.kube.listwatch import ListWatch
 from vnodectl.kube.resources import NODES, PODS
@@ -16,17 +18,19 @@ from vnodectl.runtime.client_ca import ClusterClientCa
 from vnodectl.runtime.clock import Clock
 from vnodectl.runtime.events import EventRecorder
 from vnodectl.runtime.facts import NodeFacts
+from vnodectl.runtime.http.certificates import CertificateMode, Serving, serving
 from vnodectl.runtime.http.configz import configuration
 from vnodectl.runtime.http.health import HealthChecks
 from vnodectl.runtime.http.identity import KubeReviewer
-from vnodectl.runtime.http.server import KubeletServer, KubeletServerConfig
-from vnodectl.runtime.http.serving import SelfSigned
+from vnodectl.runtime.http.server import AuthorizationMode, KubeletServer, KubeletServerConfig
+from vnodectl.runtime.http.serving import FilePem
 from vnodectl.runtime.lookups import Lookups
 from vnodectl.runtime.metrics import NodeMetrics
 from vnodectl.runtime.node import NodeConfig, NodeController
 from vnodectl.runtime.pods import WORKERS, PodController
 from vnodectl.runtime.provider import Health, NodeInfo, Provider
 from vnodectl.runtime.usage import NodeUsage
+from vnodectl.settings import TAINT_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,11 @@ class KubeletConfig:
     """`addresses` are the node's IPs, the first is where the API server reaches it; the API is served on
     it alone where `bind` is empty, else on `bind`. `kubelet_port` 0 takes a free one.
 
-    `taint` is false for a node that takes any pod. `api_server` is the URL at which this node's pods
-    reach the API server, by default the one used here.
+    `taint` is false for a node that takes any pod; `taint_value` is by default the provider's name.
+    `api_server` is the URL at which this node's pods reach the API server, by default the one used here.
+
+    `certificate_files`, a certificate and its key, win over `certificate`. `client_ca_file` is used instead
+    of the client CA that the cluster publishes.
     """
 
     node_name: str
@@ -45,6 +52,14 @@ class KubeletConfig:
     taint: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
     api_server: str = ""
+    taint_key: str = TAINT_KEY
+    taint_value: str = ""
+    taint_effect: str = "NoSchedule"
+    certificate: CertificateMode = CertificateMode.AUTO
+    certificate_files: tuple[Path, Path] | None = None
+    client_ca_file: Path | None = None
+    anonymous_auth: bool = False
+    authorization_mode: AuthorizationMode = AuthorizationMode.WEBHOOK
 
 
 class Kubelet:
@@ -85,10 +100,20 @@ class Kubelet:
             on_health=self._set_health,
             metrics=metrics,
         )
-        client_ca = ClusterClientCa(client)
-        await client_ca.read()
+        client_ca = None
+        if config.client_ca_file is None:
+            client_ca = ClusterClientCa(client)
+            await client_ca.read()
+        certificate = serving(
+            config.certificate,
+            config.certificate_files,
+            client,
+            config.node_name,
+            config.addresses,
+            clock=self._clock,
+        )
         try:
-            async with self._served(pods, client_ca, info, metrics) as port:
+            async with self._served(pods, client_ca, certificate, info, metrics) as port:
                 node = NodeController(
                     client, self._node_config(port), info, self._clock, str(version["gitVersion"])
                 )
@@ -96,7 +121,10 @@ class Kubelet:
                 watch_node, watch_pods = self._watch_node(node), self._watch_pods(pods)
                 metrics.show_watches({"nodes": watch_node, "pods": watch_pods})
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(client_ca.run(), name="client CA")
+                    if client_ca is not None:
+                        group.create_task(client_ca.run(), name="client CA")
+                    if certificate.renew is not None:
+                        group.create_task(certificate.renew(), name="serving certificate")
                     group.create_task(node.run(), name="node")
                     group.create_task(node.renew(), name="lease")
                     group.create_task(events.run(), name="events")
@@ -111,16 +139,23 @@ class Kubelet:
 
     @asynccontextmanager
     async def _served(
-        self, pods: PodController, client_ca: ClusterClientCa, info: NodeInfo, metrics: NodeMetrics
+        self,
+        pods: PodController,
+        client_ca: ClusterClientCa | None,
+        certificate: Serving,
+        info: NodeInfo,
+        metrics: NodeMetrics,
     ) -> AsyncIterator[int]:
         """The kubelet's API, open; gives its port."""
         config = self._config
         settings = KubeletServerConfig(
             node=config.node_name,
-            certificate=SelfSigned(config.node_name, config.addresses),
-            client_ca=client_ca,
+            certificate=certificate.source,
+            client_ca=client_ca or FilePem(config.client_ca_file or Path()),
             address=config.bind or config.addresses[0],
             port=config.kubelet_port,
+            anonymous_auth=config.anonymous_auth,
+            authorization_mode=config.authorization_mode,
         )
         server = KubeletServer(
             settings,
@@ -133,7 +168,12 @@ class Kubelet:
             usage=NodeUsage(self._provider, pods, clock=self._clock, metrics=metrics),
             calls=metrics,
         )
-        await server.start()
+        try:
+            await server.start()
+        except (OSError, ValueError) as error:
+            raise VnodectlError(
+                f"node {config.node_name}: the kubelet API cannot be served: {error}"
+            ) from error
         try:
             yield server.port
         finally:
@@ -146,7 +186,9 @@ class Kubelet:
             name=config.node_name,
             addresses=config.addresses,
             kubelet_port=port,
-            taint=self._provider.name if config.taint else "",
+            taint=(config.taint_value or self._provider.name) if config.taint else "",
+            taint_key=config.taint_key,
+            taint_effect=config.taint_effect,
             labels=config.labels,
             api_host=server.hostname or "",
             api_port=str(server.port or 443),

@@ -42,6 +42,8 @@ class NodeConfig:
     labels: Mapping[str, str] = field(default_factory=dict)
     api_host: str = ""
     api_port: str = ""
+    taint_key: str = TAINT_KEY
+    taint_effect: str = "NoSchedule"
 
 
 def labels(config: NodeConfig, info: NodeInfo) -> dict[str, str]:
@@ -295,7 +297,9 @@ class NodeController:
 
 
 def _taints(config: NodeConfig) -> list[JSON]:
-    return [{"key": TAINT_KEY, "value": config.taint, "effect": "NoSchedule"}] if config.taint else []
+    if not config.taint:
+        return []
+    return [{"key": config.taint_key, "value": config.taint, "effect": config.taint_effect}]
 
 
 def _missing_labels(node: JSON, wanted: Mapping[str, str]) -> bool:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import json
+import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 
 from vnodectl import __version__
-from vnodectl.cli.agent import agent
+from vnodectl.agent_settings.table import SETTINGS
 from vnodectl.connector import names
 
 JSON = dict[str, Any]
@@ -136,5 +136,14 @@ def test_the_limits_are_those_of_the_command_and_the_agent(chart: Path) -> None:
     schema = json.loads((chart / "values.schema.json").read_text())["properties"]
     assert schema["nodes"]["maximum"] == names.NODES_MAX
     assert schema["replicas"]["maximum"] == names.REPLICAS_MAX
-    (option,) = get_args(inspect.signature(agent, eval_str=True).parameters["nodes"].annotation)[1:]
-    assert option.max == names.NODES_MAX
+    by_name = {setting.name: setting for setting in SETTINGS}
+    assert by_name["nodes"].most == names.NODES_MAX
+    modes = schema["kubeletApi"]["properties"]["servingCertificate"]["enum"]
+    assert tuple(modes) == by_name["serving-certificate"].choices
+
+
+def test_the_deployment_sets_only_variables_that_the_agent_knows(chart: Path) -> None:
+    text = (chart / "templates" / "deployment.yaml").read_text()
+    named = set(re.findall(r"- name: ([A-Z][A-Z_]+)$", text, re.MULTILINE))
+    assert "VNODECTL_NODE_NAME" in named
+    assert named <= {setting.variable for setting in SETTINGS}

@@ -16,6 +16,7 @@ from vnodectl.runtime.http.serving import (
     FileKeyPair,
     FilePem,
     KeyPair,
+    NoCertificate,
     SelfSigned,
     ServingTls,
     self_signed,
@@ -165,3 +166,19 @@ def test_no_key_is_left_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ServingTls(lambda: Authority().issue("server"))
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_certificate_no_handshake_succeeds_until_there_is_one(tmp_path: Path) -> None:
+    there: list[KeyPair] = []
+
+    def source() -> KeyPair:
+        if not there:
+            raise NoCertificate
+        return there[0]
+
+    tls = ServingTls(source)
+    with pytest.raises(ssl.SSLError):
+        handshake(tls.listener, client_tls(tmp_path))
+    there.append(self_signed("node-1", [], NOW))
+    certificate, _ = handshake(tls.listener, client_tls(tmp_path))
+    assert certificate == x509.load_pem_x509_certificate(there[0].certificate)

@@ -1,8 +1,9 @@
 """A serving certificate from the cluster, by CertificateSigningRequest, renewed before it ends.
 
 The signer is `kubernetes.io/kubelet-serving`: subject O=system:nodes, CN=system:node:<name>, usages
-"digital signature" and "server auth". Nobody approves these by default; until somebody does, and wherever
-nobody ever does, the node serves with its self-signed certificate.
+"digital signature" and "server auth". Nobody approves these by default; until somebody does, the node serves
+with whatever stands in. One request at a time is open for a node, so that a cluster where nobody ever answers
+does not fill up with them.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vnodectl.errors import VnodectlError
+from vnodectl.errors import ClusterUnreachable, VnodectlError
 from vnodectl.kube.client import JSON, KubeClient
-from vnodectl.kube.errors import NotFound
+from vnodectl.kube.errors import NotFound, Throttled
 from vnodectl.kube.resources import Resource
 from vnodectl.runtime.clock import Clock
 from vnodectl.runtime.http.serving import CertificateSource, KeyPair, general_names
@@ -28,8 +29,8 @@ CERTIFICATE_SIGNING_REQUESTS = Resource(
 )
 SIGNER = "kubernetes.io/kubelet-serving"
 
-_POLL_SECONDS = 5.0
-_PATIENCE = 900.0  # kube-controller-manager removes pending requests after an hour
+_POLL_SECONDS = 2.0
+_MOST_POLL_SECONDS = 60.0
 _AGAIN_SECONDS = 300.0
 _COMMON_NAME = "system:node:"
 _COMMON_NAME_LIMIT = 64  # RFC 5280, ub-common-name
@@ -79,16 +80,17 @@ class ClusterCertificate:
 
     async def run(self) -> None:
         """Ask, wait, and ask again at about 80 % of a certificate's life, until cancelled."""
+        said = ""
         while True:
             delay = self._again
             try:
                 issued = await self._ask()
                 delay = max(self._poll, issued.renew_at - self._clock())
                 log.info("node %s serves with a certificate of the cluster", self._node)
-            except (Refused, VnodectlError, TimeoutError) as error:
-                log.warning(
-                    "no serving certificate from the cluster: %s", error or "nobody approved it in time"
-                )
+            except (Refused, VnodectlError) as error:
+                level = logging.DEBUG if str(error) == said else logging.WARNING
+                said = str(error)
+                log.log(level, "node %s: no serving certificate from the cluster: %s", self._node, error)
             await asyncio.sleep(delay)
 
     async def _ask(self) -> _Issued:
@@ -108,18 +110,23 @@ class ClusterCertificate:
                 },
             },
         )
-        async with asyncio.timeout(_PATIENCE):
-            chain = await self._wait(made["metadata"]["name"])
+        chain = await self._wait(made["metadata"]["name"])
         begins, ends = _validity(chain)
         renew_at = begins + (ends - begins) * random.uniform(0.7, 0.9)  # noqa: S311 - jitter
         self._issued = _Issued(KeyPair(chain, key), renew_at, ends)
         return self._issued
 
     async def _wait(self, name: str) -> bytes:
+        """Its chain, however long that takes: kube-controller-manager removes a request that nobody answers
+        after a day. An approver that is there answers in seconds, so it is asked often only at first."""
         path = CERTIFICATE_SIGNING_REQUESTS.path(name=name)
+        delay = self._poll
         while True:
             try:
                 seen = await self._client.get(path)
+            except (ClusterUnreachable, Throttled) as error:
+                log.debug("request %s: %s", name, error)
+                seen = {}
             except NotFound:
                 raise Refused(f"request {name} was removed before it was signed") from None
             status: JSON = seen.get("status") or {}
@@ -128,7 +135,8 @@ class ClusterCertificate:
             for condition in status.get("conditions") or ():
                 if condition["type"] in ("Denied", "Failed"):
                     raise Refused(f"request {name}: {condition['type']}: {condition.get('message') or ''}")
-            await asyncio.sleep(self._poll)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _MOST_POLL_SECONDS)
 
 
 def _request(node: str, addresses: Sequence[str]) -> tuple[bytes, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import logging
@@ -28,8 +29,13 @@ class KeyPair:
     key: bytes = field(repr=False)
 
 
+class NoCertificate(Exception):
+    """There is none to serve with yet: handshakes fail until there is."""
+
+
 CertificateSource = Callable[[], KeyPair]
-"""What to serve with now. Called at each handshake, so it must be quick and keep what it made."""
+"""What to serve with now. Called at each handshake, so it must be quick and keep what it made. May raise
+NoCertificate."""
 
 PemSource = Callable[[], bytes]
 """PEM certificates that are trusted now; b"" where there are none. Called at each handshake."""
@@ -156,18 +162,25 @@ class ServingTls:
         """Raises OSError (which ssl.SSLError is) or ValueError where the sources cannot be used even once."""
         self._certificate = certificate
         self._client_ca = client_ca
-        self._pair, self._ca = certificate(), client_ca()
+        self._pair: KeyPair | None = None
+        with contextlib.suppress(NoCertificate):
+            self._pair = certificate()
+        self._ca = client_ca()
         self._latest = _context(self._pair, self._ca)
         self.listener = _context(self._pair, self._ca)
         """The context to listen with."""
         self.listener.sni_callback = self._choose
 
-    def _choose(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+    def _choose(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> int | None:
+        """Gives the alert to end the handshake with, or None."""
         try:
             self._refresh()
+        except NoCertificate:
+            return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         except (OSError, ValueError) as error:
             _log.warning("the new serving certificate or client CA cannot be used: %s", error)
         connection.context = self._latest
+        return None
 
     def _refresh(self) -> None:
         pair, ca = self._certificate(), self._client_ca()
@@ -180,9 +193,7 @@ class ServingTls:
         self.listener.verify_mode = self._latest.verify_mode
 
 
-def _context(pair: KeyPair, client_ca: bytes) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+def _load(context: ssl.SSLContext, pair: KeyPair) -> None:
     # Python's ssl reads certificates from files only; this one is in memory and has no name.
     descriptor = os.memfd_create("serving", os.MFD_CLOEXEC)
     try:
@@ -191,6 +202,13 @@ def _context(pair: KeyPair, client_ca: bytes) -> ssl.SSLContext:
         context.load_cert_chain(f"/proc/self/fd/{descriptor}")
     finally:
         os.close(descriptor)
+
+
+def _context(pair: KeyPair | None, client_ca: bytes) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if pair is not None:
+        _load(context, pair)
     if client_ca.strip():
         context.load_verify_locations(cadata=client_ca.decode("ascii"))
         # Every certificate given is trusted, roots or not, as the API server's own flag means it.
