@@ -282,6 +282,32 @@ async def test_a_delete_during_creation_leaves_nothing() -> None:
         assert (cloud.groups, engine.seen) == ([], {})
 
 
+@pytest.mark.parametrize(("grace", "given"), [(30, 17.0), (0, 0)])
+async def test_a_deleted_group_has_the_pods_grace_and_one_forced_has_none(grace: float, given: float) -> None:
+    pod = make_pod({"containers": [{"name": "main", "image": "n"}], "terminationGracePeriodSeconds": 17})
+    engine = ScriptedEngine()
+    async with eci_cloud(engine) as cloud:
+        await cloud.provider.create(pod)
+        await cloud.said.state(pod.key, "running")
+        await cloud.provider.delete(pod.key, grace=grace)
+        await cloud.said.gone(pod.key)
+        assert engine.graces == [given]
+
+
+async def test_a_delete_that_takes_long_can_be_forced() -> None:
+    engine = ScriptedEngine()
+    engine.holds_deletions = True
+    async with eci_cloud(engine) as cloud:
+        await cloud.provider.create(POD)
+        await cloud.said.state(POD.key, "running")
+        await cloud.provider.delete(POD.key, grace=30)
+        await asyncio.wait_for(engine.deleted.wait(), 10)
+        engine.holds_deletions = False
+        await cloud.provider.delete(POD.key, grace=0)
+        await cloud.said.gone(POD.key)
+        assert engine.graces == [30, 0]
+
+
 async def test_a_finished_pod_whose_group_expires_keeps_its_status() -> None:
     async with eci_cloud() as cloud:
         await cloud.provider.create(POD)

@@ -8,6 +8,7 @@ from typing import Any
 
 from alibabacloud_cs20151215 import models as cs
 from alibabacloud_ecs20140526 import models as ecs
+from alibabacloud_ram20150501 import models as ram
 from alibabacloud_vpc20160428 import models as vpc
 from support.alibaba_clients import REGION, ZONES, clients, emulated, refused
 
@@ -18,7 +19,18 @@ NETWORK = {
         {"id": "vpc-2", "region": "cn-shanghai"},
     ],
     "securityGroups": [{"id": "sg-1", "vpc": "vpc-1", "name": "pods", "rules": [RULE]}],
-    "natGateways": [{"id": "ngw-1", "vpc": "vpc-1", "eips": ["eip-1"], "snatTable": "stb-1"}],
+    "natGateways": [
+        {
+            "id": "ngw-1",
+            "vpc": "vpc-1",
+            "eips": ["eip-1"],
+            "snatTable": "stb-1",
+            "snatEntries": [
+                {"id": "snat-1", "eips": ["eip-1"], "vswitch": "vsw-h"},
+                {"id": "snat-2", "eips": ["eip-1"], "cidr": "10.1.0.0/16", "status": "Pending"},
+            ],
+        }
+    ],
     "eips": [
         {
             "id": "eip-1",
@@ -63,10 +75,83 @@ async def test_gateways_and_addresses() -> None:
         )
         gateway = gateways.body.nat_gateways.nat_gateway[0]
         assert (gateway.nat_gateway_id, gateway.status) == ("ngw-1", "Available")
-        assert [one.ip_address for one in gateway.ip_lists.ip_list] == ["203.0.113.9"]
+        assert [(one.ip_address, one.using_status) for one in gateway.ip_lists.ip_list] == [
+            ("203.0.113.9", "UsedBySnatTable")
+        ]
         eips = await sdk.describe_eip_addresses_async(vpc.DescribeEipAddressesRequest(region_id=REGION))
         eip = eips.body.eip_addresses.eip_address[0]
         assert (eip.allocation_id, eip.status, eip.instance_type) == ("eip-1", "InUse", "Nat")
+
+
+async def test_who_gets_out_through_a_gateway() -> None:
+    async with emulated(**NETWORK) as emulator:
+        sdk = clients(emulator).vpc
+
+        async def entries(**fields: Any) -> list[tuple[str, str, str, str, str]]:
+            request = vpc.DescribeSnatTableEntriesRequest(region_id=REGION, **fields)
+            answer = (await sdk.describe_snat_table_entries_async(request)).body
+            return [
+                (one.snat_entry_id, one.source_vswitch_id, one.source_cidr, one.snat_ip, one.status)
+                for one in answer.snat_table_entries.snat_table_entry
+            ]
+
+        first = ("snat-1", "vsw-h", "172.16.0.0/24", "203.0.113.9", "Available")
+        second = ("snat-2", "", "10.1.0.0/16", "203.0.113.9", "Pending")
+        assert await entries(snat_table_id="stb-1") == [first, second]
+        assert await entries(nat_gateway_id="ngw-1", source_vswitch_id="vsw-h") == [first]
+        assert await entries(snat_table_id="stb-1", source_cidr="10.1.0.0/16") == [second]
+        assert await entries(nat_gateway_id="ngw-none") == []
+        assert (await refused(entries())).code == "MissingParameter"
+
+
+async def test_states_that_are_seeded_and_changed() -> None:
+    async with emulated(**NETWORK) as emulator:
+        sdk = clients(emulator)
+        emulator.seed(
+            {
+                "vpcs": [{"id": "vpc-1", "region": REGION, "status": "Pending"}],
+                "vswitches": [{"id": "vsw-h", "vpc": "vpc-1", "zone": ZONES[0], "status": "Pending"}],
+                "natGateways": [{"id": "ngw-1", "vpc": "vpc-1", "status": "Creating"}],
+                "securityGroups": [{"id": "sg-1", "vpc": "vpc-1", "type": "enterprise"}],
+            }
+        )
+        vpcs = (await sdk.vpc.describe_vpcs_async(vpc.DescribeVpcsRequest(region_id=REGION))).body
+        assert vpcs.vpcs.vpc[0].status == "Pending"
+        wanted = vpc.DescribeVSwitchesRequest(region_id=REGION, v_switch_id="vsw-h")
+        vswitches = (await sdk.vpc.describe_vswitches_async(wanted)).body.v_switches.v_switch
+        assert [one.status for one in vswitches] == ["Pending"]
+        gateways = vpc.DescribeNatGatewaysRequest(region_id=REGION)
+        shown = (await sdk.vpc.describe_nat_gateways_async(gateways)).body.nat_gateways.nat_gateway[0]
+        assert (shown.status, shown.ip_lists.ip_list) == ("Creating", [])
+        groups = ecs.DescribeSecurityGroupsRequest(region_id=REGION)
+        group = (await sdk.ecs.describe_security_groups_async(groups)).body.security_groups.security_group[0]
+        assert group.security_group_type == "enterprise"
+
+
+async def test_what_a_policy_allows() -> None:
+    users = [{"name": "eve", "policies": [{"name": "mine", "actions": ["eci:Describe*", "vpc:*"]}]}]
+    async with emulated(users=users) as emulator:
+        sdk = clients(emulator).ram
+
+        async def actions(name: str, kind: str) -> list[str]:
+            request = ram.GetPolicyRequest(policy_name=name, policy_type=kind)
+            answer = (await sdk.get_policy_async(request)).body
+            version = ram.GetPolicyVersionRequest(
+                policy_name=name, policy_type=kind, version_id=answer.policy.default_version
+            )
+            document = (await sdk.get_policy_version_async(version)).body.policy_version.policy_document
+            assert document == answer.default_policy_version.policy_document
+            (statement,) = json.loads(document)["Statement"]
+            assert statement["Effect"] == "Allow"
+            return list(statement["Action"])
+
+        assert await actions("mine", "Custom") == ["eci:Describe*", "vpc:*"]
+        assert "eci:*" in await actions("AliyunECIFullAccess", "System")
+        for name, kind in (("mine", "System"), ("none", "Custom")):
+            error = await refused(actions(name, kind))
+            assert (error.code, error.status_code) == ("EntityNotExist.Policy", 404)
+        wrong = ram.GetPolicyVersionRequest(policy_name="mine", policy_type="Custom", version_id="v9")
+        assert (await refused(sdk.get_policy_version_async(wrong))).code == "EntityNotExist.Policy.Version"
 
 
 async def test_security_groups_regions_and_zones() -> None:
@@ -124,6 +209,22 @@ async def test_a_cluster_and_its_credentials(tmp_path: Path) -> None:
         assert addon.body.state == "active"
         versions = (await sdk.describe_cluster_addons_version_async("c0ffee")).body
         assert versions["ack-virtual-node"]["version"] == "v2.13.0"
+
+
+async def test_a_cluster_in_trouble_with_an_addon_that_failed() -> None:
+    addons = {"ack-virtual-node": {"version": "v2.9.0", "state": "install_failed", "config": '{"a":1}'}}
+    clusters = [cluster(state="unavailable", network="terway-eniip", addons=addons)]
+    async with emulated(clusters=clusters) as emulator:
+        sdk = clients(emulator).cs
+        shown = (await sdk.describe_cluster_detail_async("c0ffee")).body
+        assert shown.state == "unavailable"
+        assert json.loads(shown.meta_data)["Capabilities"]["Network"] == "terway-eniip"
+        listed = (await sdk.list_cluster_addon_instances_async("c0ffee")).body.addons
+        assert [(one.name, one.state) for one in listed] == [("ack-virtual-node", "install_failed")]
+        addon = (await sdk.get_cluster_addon_instance_async("c0ffee", "ack-virtual-node")).body
+        assert (addon.version, addon.config) == ("v2.9.0", '{"a":1}')
+        emulator.seed({"clusters": [cluster()]})
+        assert (await sdk.describe_cluster_detail_async("c0ffee")).body.state == "running"
 
 
 async def test_clusters_that_are_not_there_or_have_no_credentials() -> None:

@@ -43,6 +43,7 @@ class ScriptedEngine:
         self.seen: dict[str, GroupStatus] = {}
         self.output: dict[str, bytes] = {}
         self.calls: list[tuple[str, str]] = []
+        self.graces: list[float | None] = []
         self.created = asyncio.Event()
         self.deleted = asyncio.Event()
         self._watchers: list[asyncio.Queue[GroupStatus | GroupGone]] = []
@@ -95,6 +96,7 @@ class ScriptedEngine:
 
     async def delete(self, name: str, *, grace: float | None = None) -> None:
         self.calls.append(("delete", name))
+        self.graces.append(grace)
         self.deleted.set()
         if name in self.seen and not self.holds_deletions:
             self.vanish(name)

@@ -120,11 +120,12 @@ class Vpc:
     name: str = ""
     cidr: str = "172.16.0.0/12"
     default: bool = False
+    status: str = "Available"
 
 
 @dataclass(frozen=True, slots=True)
 class VSwitch:
-    """`free` addresses, less those of the container groups in it."""
+    """`free` addresses, less those of the container groups in it. `status` Available or Pending."""
 
     id: str
     vpc: str
@@ -133,17 +134,30 @@ class VSwitch:
     cidr: str = "172.16.0.0/24"
     free: int = 252
     default: bool = False
+    status: str = "Available"
 
 
 @dataclass(frozen=True, slots=True)
 class SecurityGroup:
-    """`rules` are permissions as DescribeSecurityGroupAttribute shows them."""
+    """`rules` are permissions as DescribeSecurityGroupAttribute shows them; `type` normal or enterprise."""
 
     id: str
     vpc: str
     name: str = ""
     rules: tuple[JSON, ...] = ()
     default: bool = False
+    type: str = "normal"
+
+
+@dataclass(frozen=True, slots=True)
+class SnatEntry:
+    """Lets a vSwitch, or the addresses of `cidr`, out through the addresses of EIPs (their ids)."""
+
+    id: str
+    eips: tuple[str, ...]
+    vswitch: str = ""
+    cidr: str = ""
+    status: str = "Available"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +166,8 @@ class NatGateway:
     vpc: str
     eips: tuple[str, ...] = ()
     snat_table: str = ""
+    snat_entries: tuple[SnatEntry, ...] = ()
+    status: str = "Available"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +183,21 @@ class Eip:
 
 
 @dataclass(frozen=True, slots=True)
+class Addon:
+    """Of a cluster. `state` active, updating, uninstalling, install_failed …; `config` is JSON as text."""
+
+    version: str
+    state: str = "active"
+    config: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
-    """Of ACK. `kubeconfig` is a file, read at each request. `properties` are laid over what is shown."""
+    """Of ACK. `kubeconfig` is a file, read at each request. `properties` are laid over what is shown.
+
+    `state` initial, running, updating, unavailable, failed …; `network` the network plug-in: flannel,
+    terway-eniip …
+    """
 
     id: str
     name: str
@@ -178,7 +207,9 @@ class Cluster:
     security_group: str = ""
     kubeconfig: str = ""
     version: str = "1.36.3-aliyun.1"
-    addons: Mapping[str, str] = field(default_factory=dict)
+    state: str = "running"
+    network: str = "flannel"
+    addons: Mapping[str, Addon] = field(default_factory=dict)
     rrsa_provider: str = ""
     properties: JSON = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vnodectl.emulator.alibaba.calls import CS, Call, Handler, Operation, numbered_page
-from vnodectl.emulator.alibaba.config import Cluster
+from vnodectl.emulator.alibaba.config import Addon, Cluster
 from vnodectl.emulator.alibaba.errors import ApiError
 from vnodectl.emulator.alibaba.params import Params
 from vnodectl.emulator.alibaba.world import World
@@ -90,23 +90,24 @@ class Clusters:
         return {
             name: {
                 "component_name": name,
-                "version": version,
-                "next_version": version,
+                "version": one.version,
+                "next_version": one.version,
                 "can_upgrade": False,
                 "exist": True,
                 "required": False,
             }
-            for name, version in self._find(call).addons.items()
+            for name, one in self._find(call).addons.items()
         }
 
     async def addons(self, call: Call) -> JSON:
-        return {"addons": [_addon(name, version) for name, version in self._find(call).addons.items()]}
+        return {"addons": [_addon(name, one) for name, one in self._find(call).addons.items()]}
 
     async def addon(self, call: Call) -> JSON:
         cluster, name = self._find(call), call.path["name"]
         if name not in cluster.addons:
             raise ApiError(404, "AddonNotFound", f"addon {name} is not installed")
-        return _addon(name, cluster.addons[name]) | {"config": "{}"}
+        found = cluster.addons[name]
+        return _addon(name, found) | {"config": found.config}
 
     def _find(self, call: Call) -> Cluster:
         identity = call.path["clusterId"]
@@ -126,7 +127,7 @@ class Clusters:
             "name": cluster.name,
             "region_id": cluster.region,
             "zone_id": zone,
-            "state": "running",
+            "state": cluster.state,
             "cluster_type": "ManagedKubernetes",
             "cluster_spec": "ack.pro.small",
             "profile": "Default",
@@ -146,7 +147,12 @@ class Clusters:
             "created": _CREATED,
             "updated": _CREATED,
             "tags": [],
-            "meta_data": json.dumps({"Addons": [{"name": name} for name in cluster.addons]}),
+            "meta_data": json.dumps(
+                {
+                    "Addons": [{"name": name} for name in (cluster.network, *cluster.addons)],
+                    "Capabilities": {"Network": cluster.network},
+                }
+            ),
             "master_url": "",
             "rrsa_config": self._rrsa(cluster),
         }
@@ -165,8 +171,8 @@ class Clusters:
         }
 
 
-def _addon(name: str, version: str) -> JSON:
-    return {"name": name, "version": version, "state": "active"}
+def _addon(name: str, one: Addon) -> JSON:
+    return {"name": name, "version": one.version, "state": one.state}
 
 
 def laid_over(base: JSON, over: Mapping[str, Any]) -> JSON:

@@ -99,7 +99,7 @@ def _security_group(group: SecurityGroup) -> JSON:
     return {
         "SecurityGroupId": group.id,
         "SecurityGroupName": group.name,
-        "SecurityGroupType": "normal",
+        "SecurityGroupType": group.type,
         "VpcId": group.vpc,
         "Description": "",
         "CreationTime": _CREATED,

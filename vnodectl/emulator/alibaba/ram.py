@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterable
 
 from vnodectl.emulator.alibaba.calls import RAM, Call, Operation
-from vnodectl.emulator.alibaba.config import Policy, Role
+from vnodectl.emulator.alibaba.config import SYSTEM_POLICIES, Policy, Role
 from vnodectl.emulator.alibaba.errors import ApiError
 from vnodectl.emulator.alibaba.identities import number_of
 from vnodectl.emulator.alibaba.world import World
 from vnodectl.emulator.documents import JSON
 
 _CREATED = "2026-01-01T00:00:00Z"
+_VERSION = "v1"
+"""Policies here have one version."""
 
 
 class Ram:
@@ -25,6 +27,8 @@ class Ram:
             Operation(RAM, "GetUser", self.user),
             Operation(RAM, "ListPoliciesForRole", self.role_policies),
             Operation(RAM, "ListPoliciesForUser", self.user_policies),
+            Operation(RAM, "GetPolicy", self.policy),
+            Operation(RAM, "GetPolicyVersion", self.policy_version),
         ]
 
     async def role(self, call: Call) -> JSON:
@@ -66,6 +70,47 @@ class Ram:
             raise ApiError(404, "EntityNotExist.User", f"The user does not exist: {name} .")
         return _policies(user.policies)
 
+    async def policy(self, call: Call) -> JSON:
+        found = self._policy(call)
+        return {
+            "Policy": {
+                "PolicyName": found.name,
+                "PolicyType": _type(found),
+                "Description": "",
+                "DefaultVersion": _VERSION,
+                "AttachmentCount": sum(found in one for one in self._attached()),
+                "CreateDate": _CREATED,
+                "UpdateDate": _CREATED,
+            },
+            "DefaultPolicyVersion": _version(found),
+        }
+
+    async def policy_version(self, call: Call) -> JSON:
+        found = self._policy(call)
+        version = call.params.required("VersionId")
+        if version != _VERSION:
+            raise ApiError(
+                404, "EntityNotExist.Policy.Version", f"The policy version not exists: {version} ."
+            )
+        return {"PolicyVersion": _version(found)}
+
+    def _attached(self) -> list[tuple[Policy, ...]]:
+        """The policies of every user and role."""
+        users, roles = self._world.users.values(), self._world.roles.values()
+        return [*(one.policies for one in users), *(one.policies for one in roles)]
+
+    def _policy(self, call: Call) -> Policy:
+        """Raises ApiError 404. A system policy exists whether somebody has it or not."""
+        params = call.params
+        name, kind = params.required("PolicyName"), params.required("PolicyType")
+        params.choice("PolicyType", ("System", "Custom"), "")
+        if kind == "System" and name in SYSTEM_POLICIES:
+            return Policy(name, SYSTEM_POLICIES[name])
+        for one in (policy for policies in self._attached() for policy in policies):
+            if (one.name, _type(one)) == (name, kind):
+                return one
+        raise ApiError(404, "EntityNotExist.Policy", f"The policy not exists: {name} .")
+
     def _role(self, call: Call) -> Role:
         name = call.params.required("RoleName")
         role = self._world.roles.get(name)
@@ -106,14 +151,28 @@ class Ram:
         return known.issuer if known else ""
 
 
+def _type(policy: Policy) -> str:
+    return "System" if policy.system else "Custom"
+
+
+def _version(policy: Policy) -> JSON:
+    statement = {"Effect": "Allow", "Action": list(policy.actions), "Resource": "*"}
+    return {
+        "VersionId": _VERSION,
+        "IsDefaultVersion": True,
+        "CreateDate": _CREATED,
+        "PolicyDocument": json.dumps({"Version": "1", "Statement": [statement]}),
+    }
+
+
 def _policies(policies: Iterable[Policy]) -> JSON:
     return {
         "Policies": {
             "Policy": [
                 {
                     "PolicyName": policy.name,
-                    "PolicyType": "System" if policy.system else "Custom",
-                    "DefaultVersion": "v1",
+                    "PolicyType": _type(policy),
+                    "DefaultVersion": _VERSION,
                     "Description": "",
                     "AttachDate": _CREATED,
                 }

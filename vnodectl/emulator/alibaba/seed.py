@@ -14,17 +14,24 @@
                                 "audience": "sts.aliyuncs.com"}]}}],
       "oidcProviders": [{"name": "ack-rrsa", "issuer": "https://…", "clientIds": ["sts.aliyuncs.com"],
                   "jwks": {"keys": […]} or "jwksFile": "…" or "publicKeyFile": "sa.pub"}],
-      "vpcs": [{"id": "vpc-1", "region": "cn-hangzhou", "name": "…", "cidr": "…", "default": false}],
+      "vpcs": [{"id": "vpc-1", "region": "cn-hangzhou", "name": "…", "cidr": "…", "default": false,
+                  "status": "Available"}],
       "vswitches": [{"id": "vsw-1", "vpc": "vpc-1", "zone": "cn-hangzhou-h", "cidr": "…",
-                  "freeAddresses": 252, "default": false}],
-      "securityGroups": [{"id": "sg-1", "vpc": "vpc-1", "name": "…", "rules": [{"Direction": "ingress", …}]}],
-      "natGateways": [{"id": "ngw-1", "vpc": "vpc-1", "eips": ["eip-1"], "snatTable": "stb-1"}],
+                  "freeAddresses": 252, "default": false, "status": "Available"}],
+      "securityGroups": [{"id": "sg-1", "vpc": "vpc-1", "name": "…", "type": "normal",
+                  "rules": [{"Direction": "ingress", …}]}],
+      "natGateways": [{"id": "ngw-1", "vpc": "vpc-1", "eips": ["eip-1"], "snatTable": "stb-1",
+                  "snatEntries": [{"id": "snat-1", "eips": ["eip-1"], "vswitch": "vsw-1" or "cidr": "…",
+                                   "status": "Available"}],
+                  "status": "Available"}],
       "eips": [{"id": "eip-1", "region": "cn-hangzhou", "address": "198.51.100.7", "bandwidth": "5",
                   "instance": "ngw-1", "instanceType": "Nat"}],
       "clusters": [{"id": "c1", "name": "ack", "region": "cn-hangzhou", "vpc": "vpc-1",
                   "vswitches": ["vsw-1"], "securityGroup": "sg-1", "kubeconfig": "path",
-                  "version": "1.36.3-aliyun.1",
-                  "addons": {"ack-virtual-node": "v2.13.0"}, "rrsaProvider": "ack-rrsa",
+                  "version": "1.36.3-aliyun.1", "state": "running", "network": "flannel",
+                  "addons": {"ack-virtual-node": "v2.13.0" or {"version": "…", "state": "active",
+                             "config": "{}"}},
+                  "rrsaProvider": "ack-rrsa",
                   "properties": {…}}],
       "quotas": {"cn-hangzhou": {"vcpu": 1000, "imageCaches": 500}},
       "instanceTypes": {"ecs.c6.large": {"cpu": 2, "memory": 4}},
@@ -51,6 +58,7 @@ from vnodectl.emulator.alibaba.config import (
     DEFAULT_REGIONS,
     SYSTEM_POLICIES,
     AccessKey,
+    Addon,
     AlibabaConfig,
     Cluster,
     Eip,
@@ -63,6 +71,7 @@ from vnodectl.emulator.alibaba.config import (
     Region,
     Role,
     SecurityGroup,
+    SnatEntry,
     Timings,
     User,
     Vpc,
@@ -261,6 +270,7 @@ def _vpc(reader: Reader) -> Vpc:
         name=reader.text("name", ""),
         cidr=reader.text("cidr", "172.16.0.0/12"),
         default=reader.flag("default", False),
+        status=reader.text("status", "Available"),
     )
     reader.done()
     return vpc
@@ -275,6 +285,7 @@ def _vswitch(reader: Reader) -> VSwitch:
         cidr=reader.text("cidr", "172.16.0.0/24"),
         free=reader.integer("freeAddresses", 252),
         default=reader.flag("default", False),
+        status=reader.text("status", "Available"),
     )
     reader.done()
     return vswitch
@@ -290,6 +301,7 @@ def _security_group(reader: Reader) -> SecurityGroup:
         name=reader.text("name", ""),
         rules=tuple(rules),
         default=reader.flag("default", False),
+        type=reader.text("type", "normal"),
     )
     reader.done()
     return group
@@ -301,9 +313,23 @@ def _nat_gateway(reader: Reader) -> NatGateway:
         vpc=reader.text("vpc"),
         eips=reader.texts("eips"),
         snat_table=reader.text("snatTable", ""),
+        snat_entries=tuple(_snat_entry(entry) for entry in reader.objects("snatEntries")),
+        status=reader.text("status", "Available"),
     )
     reader.done()
     return gateway
+
+
+def _snat_entry(reader: Reader) -> SnatEntry:
+    entry = SnatEntry(
+        id=reader.text("id"),
+        eips=reader.texts("eips"),
+        vswitch=reader.text("vswitch", ""),
+        cidr=reader.text("cidr", ""),
+        status=reader.text("status", "Available"),
+    )
+    reader.done()
+    return entry
 
 
 def _eip(reader: Reader) -> Eip:
@@ -330,12 +356,24 @@ def _cluster(reader: Reader) -> Cluster:
         security_group=reader.text("securityGroup", ""),
         kubeconfig=reader.text("kubeconfig", ""),
         version=reader.text("version", Cluster("", "", "").version),
-        addons={name: str(version) for name, version in reader.mapping("addons").items()},
+        state=reader.text("state", "running"),
+        network=reader.text("network", "flannel"),
+        addons={name: _addon(one, f"addons.{name}") for name, one in reader.mapping("addons").items()},
         rrsa_provider=reader.text("rrsaProvider", ""),
         properties=reader.mapping("properties"),
     )
     reader.done()
     return cluster
+
+
+def _addon(value: Any, place: str) -> Addon:
+    """A version, or an object."""
+    if isinstance(value, str):
+        return Addon(value)
+    reader = Reader(value, place)
+    addon = Addon(reader.text("version"), reader.text("state", "active"), reader.text("config", "{}"))
+    reader.done()
+    return addon
 
 
 def _instance_types(value: Mapping[str, Any]) -> dict[str, InstanceType]:

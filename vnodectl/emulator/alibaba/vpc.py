@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vnodectl.emulator.alibaba.calls import VPC, Call, Operation, numbered_page, region_of
-from vnodectl.emulator.alibaba.config import Eip, NatGateway, Vpc, VSwitch
+from vnodectl.emulator.alibaba.config import Eip, NatGateway, SnatEntry, Vpc, VSwitch
+from vnodectl.emulator.alibaba.errors import missing_parameter
 from vnodectl.emulator.alibaba.world import World
 from vnodectl.emulator.documents import JSON
 
@@ -24,6 +25,7 @@ class Networks:
             Operation(VPC, "DescribeVpcs", self.vpcs),
             Operation(VPC, "DescribeVSwitches", self.vswitches),
             Operation(VPC, "DescribeNatGateways", self.nat_gateways),
+            Operation(VPC, "DescribeSnatTableEntries", self.snat_entries),
             Operation(VPC, "DescribeEipAddresses", self.eips),
         ]
 
@@ -68,6 +70,24 @@ class Networks:
         chosen, page = numbered_page(params, found)
         return page | {"NatGateways": {"NatGateway": [self._nat_gateway(one, region) for one in chosen]}}
 
+    async def snat_entries(self, call: Call) -> JSON:
+        params, region = call.params, region_of(call, self._world.regions)
+        if not any(params.has(name) for name in ("SnatTableId", "SnatEntryId", "NatGatewayId")):
+            raise missing_parameter("SnatTableId")
+        found = [
+            (gateway, entry)
+            for gateway in self._world.nat_gateways.values()
+            if self._world.vpc_region(gateway.vpc) == region
+            and params.text("NatGatewayId") in ("", gateway.id)
+            and params.text("SnatTableId") in ("", gateway.snat_table)
+            for entry in gateway.snat_entries
+            if params.text("SnatEntryId") in ("", entry.id)
+            and params.text("SourceVSwitchId") in ("", entry.vswitch)
+            and params.text("SourceCIDR") in ("", self._source(entry))
+        ]
+        chosen, page = numbered_page(params, found)
+        return page | {"SnatTableEntries": {"SnatTableEntry": [self._snat_entry(*one) for one in chosen]}}
+
     async def eips(self, call: Call) -> JSON:
         params, region = call.params, region_of(call, self._world.regions)
         found = [
@@ -97,7 +117,7 @@ class Networks:
             "VpcName": vpc.name,
             "RegionId": vpc.region,
             "CidrBlock": vpc.cidr,
-            "Status": "Available",
+            "Status": vpc.status,
             "IsDefault": vpc.default,
             "CreationTime": _CREATED,
             "VSwitchIds": {"VSwitchId": vswitches},
@@ -112,7 +132,7 @@ class Networks:
             "ZoneId": vswitch.zone,
             "CidrBlock": vswitch.cidr,
             "AvailableIpAddressCount": max(0, vswitch.free - self._used(vswitch.id)),
-            "Status": "Available",
+            "Status": vswitch.status,
             "IsDefault": vswitch.default,
             "CreationTime": _CREATED,
         }
@@ -120,13 +140,14 @@ class Networks:
     def _nat_gateway(self, gateway: NatGateway, region: str) -> JSON:
         eips = [self._world.eips[one] for one in gateway.eips if one in self._world.eips]
         tables = [gateway.snat_table] if gateway.snat_table else []
+        used = {one for entry in gateway.snat_entries for one in entry.eips}
         return {
             "NatGatewayId": gateway.id,
             "VpcId": gateway.vpc,
             "RegionId": region,
             "NatType": "Enhanced",
             "NetworkType": "internet",
-            "Status": "Available",
+            "Status": gateway.status,
             "BusinessStatus": "Normal",
             "CreationTime": _CREATED,
             "SnatTableIds": {"SnatTableId": tables},
@@ -135,12 +156,30 @@ class Networks:
                     {
                         "AllocationId": eip.id,
                         "IpAddress": eip.address,
-                        "SnatEntryEnabled": bool(tables),
-                        "UsingStatus": "UsedBySnatTable" if tables else "Idle",
+                        "SnatEntryEnabled": eip.id in used,
+                        "UsingStatus": "UsedBySnatTable" if eip.id in used else "Idle",
                     }
                     for eip in eips
                 ]
             },
+        }
+
+    def _source(self, entry: SnatEntry) -> str:
+        """A vSwitch's entry has the addresses of the vSwitch."""
+        vswitch = self._world.vswitches.get(entry.vswitch)
+        return vswitch.cidr if vswitch else entry.cidr
+
+    def _snat_entry(self, gateway: NatGateway, entry: SnatEntry) -> JSON:
+        eips = [self._world.eips[one].address for one in entry.eips if one in self._world.eips]
+        return {
+            "SnatEntryId": entry.id,
+            "SnatEntryName": entry.id,
+            "SnatTableId": gateway.snat_table,
+            "NatGatewayId": gateway.id,
+            "SnatIp": ",".join(eips),
+            "SourceVSwitchId": entry.vswitch,
+            "SourceCIDR": self._source(entry),
+            "Status": entry.status,
         }
 
 

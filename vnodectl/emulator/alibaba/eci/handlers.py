@@ -103,7 +103,7 @@ class ContainerGroups:
 
     async def delete(self, call: Call) -> JSON:
         async def work() -> JSON:
-            self._lifecycle.delete(self._find(call))
+            self._lifecycle.delete(self._find(call), force=call.params.flag("Force"))
             return {}
 
         return await self._tokens.once(call, work)

@@ -72,11 +72,11 @@ class Host:
         )
         await self.look(group)
 
-    async def take(self, group: Group) -> None:
-        """Returns when it is gone. Raises EngineError."""
+    async def take(self, group: Group, *, force: bool = False) -> None:
+        """Returns when it is gone; `force` leaves its containers no grace. Raises EngineError."""
         if not group.in_engine:
             return
-        await self.engine.delete(group.id, grace=self._grace(group))
+        await self.engine.delete(group.id, grace=0 if force else self._grace(group))
         await self.look(group)
         await group.until(lambda group: group.seen is None)
         group.in_engine = False

@@ -117,15 +117,15 @@ class Lifecycle:
             group.params = before
             raise
 
-    def delete(self, group: Group) -> None:
-        """In any state: a transition under way is given up."""
-        if group.state == "Terminating":
+    def delete(self, group: Group, *, force: bool = False) -> None:
+        """In any state: a transition under way is given up. `force` waits for no hook and no grace."""
+        if group.state == "Terminating" and not force:
             return
         overtaken, now = group.task, self._world.clock.now()
         was_up = group.status == "Running"
         group.enter("Terminating", now)
         group.task = self._tasks.start(
-            self._delete(group, now, overtaken, was_up), name=f"eci-delete-{group.id}"
+            self._delete(group, now, overtaken, was_up and not force, force), name=f"eci-delete-{group.id}"
         )
 
     def _change(self, group: Group, state: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -207,17 +207,17 @@ class Lifecycle:
         self._settle(group)
 
     async def _delete(
-        self, group: Group, began: float, overtaken: asyncio.Task[None] | None, was_up: bool
+        self, group: Group, began: float, overtaken: asyncio.Task[None] | None, hooks: bool, force: bool
     ) -> None:
         await cancel(overtaken)
         timings, clock = self._world.timings, self._world.clock
         for task in group.companions:
             await cancel(task)
         try:
-            if was_up and any(has_hook(one, PRE_STOP) for one in group.containers()):
+            if hooks and any(has_hook(one, PRE_STOP) for one in group.containers()):
                 await run_pre_stop(group, clock, timings.hook)
             await clock.sleep_until(began + timings.deleting)
-            await self._host.take(group)
+            await self._host.take(group, force=force)
         except EngineError as error:
             log.warning("container group %s could not be deleted: %s", group.id, error)
             group.enter(ACTIVE, clock.now())
