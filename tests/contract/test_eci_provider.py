@@ -335,7 +335,7 @@ async def test_what_eci_refuses_for_good_is_rejected_without_secrets() -> None:
         cloud.fault("CreateContainerGroup", status=400, code="InvalidParameter", message=message, times=1)
         with pytest.raises(Rejected) as caught:
             await cloud.provider.create(pod)
-        assert caught.value.message == "the value '***' of TOKEN is wrong"
+        assert caught.value.message == "InvalidParameter: the value '***' of TOKEN is wrong"
 
 
 @pytest.mark.parametrize(

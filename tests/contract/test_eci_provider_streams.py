@@ -14,7 +14,16 @@ from support.scripted_engine import ScriptedEngine
 
 from vnodectl.engines.api import ContainerUsage, EngineError, LogQuery, Session
 from vnodectl.providers.logtail import FOLLOW_INTERVAL
-from vnodectl.runtime.provider import LogOptions, NotFound, ProviderError, TerminalSize, Unsupported
+from vnodectl.runtime.provider import (
+    LogOptions,
+    NotFound,
+    ProviderError,
+    SupportsAttach,
+    SupportsStats,
+    TerminalSize,
+    Unsupported,
+    Usage,
+)
 
 POD = make_pod({"restartPolicy": "Never", "containers": [{"name": "main", "image": "nginx"}]})
 
@@ -29,6 +38,7 @@ class Talking(ScriptedEngine):
         self.sizes: list[tuple[int, int]] = []
         self.breaks = ""
         self.previous = b""
+        self.read = asyncio.Event()
 
     async def exec(self, name: str, container: str, command: Sequence[str], session: Session) -> int:
         self.commands.append(tuple(command))
@@ -56,7 +66,9 @@ class Talking(ScriptedEngine):
         if query.previous:
             yield b"2027-01-15T07:00:00Z " + self.previous
             return
-        async for line in super().logs(name, container, query):
+        lines = [line async for line in super().logs(name, container, query)]
+        self.read.set()
+        for line in lines:
             yield line
 
 
@@ -69,6 +81,7 @@ class Kubectl:
         self.wants_stdout = True
         self.wants_stderr = not tty
         self.stdout = self.stderr = b""
+        self.shown = asyncio.Event()
         self._stdin = list(stdin)
         self._size = size
 
@@ -77,6 +90,7 @@ class Kubectl:
 
     async def write_stdout(self, data: bytes) -> None:
         self.stdout += data
+        self.shown.set()
 
     async def write_stderr(self, data: bytes) -> None:
         self.stderr += data
@@ -218,10 +232,45 @@ async def test_stats_of_running_pods() -> None:
     async with eci_cloud(Talking()) as cloud:
         await cloud.provider.create(POD)
         await cloud.said.state(POD.key, "running")
-        (found,) = await cloud.provider.stats()
+        assert isinstance(cloud.provider, SupportsStats)
+        assert isinstance(cloud.provider, SupportsAttach)
+        (found,) = await cloud.provider.stats([POD.key, make_pod(uid="x").key])
         assert found.key == POD.key
-        assert found.containers["main"].cpu_nano_seconds == 7_500_000_000
-        assert found.containers["main"].memory_working_set == found.pod.memory_working_set == 32 * 2**20
-        assert (await cloud.provider.stats([POD.key]))[0].key == POD.key
+        # The time in whole seconds, as ECI writes it.
+        assert found.containers == {"main": Usage(1_800_000_000.0, 7.5, 32 * 2**20, 64 * 2**20)}
+        assert cloud.calls("DescribeMultiContainerGroupMetric") == 1
+        assert await cloud.provider.stats([make_pod(uid="x").key]) == []
+        assert cloud.calls("DescribeMultiContainerGroupMetric") == 1, "nobody was asked about nobody"
+
+
+# --- attach ---------------------------------------------------------------------------------------
+
+
+async def test_attaching_shows_what_is_printed_from_now_on() -> None:
+    async with eci_cloud(Talking()) as cloud:
+        await cloud.provider.create(POD)
+        await cloud.said.state(POD.key, "running")
+        cloud.engine.output["main"] = b"before\n"
+        kubectl = Kubectl()
+
+        async def attach() -> None:
+            await cloud.provider.attach(POD.key, "main", kubectl)
+
+        async with asyncio.timeout(FOLLOW_INTERVAL * 8):
+            attached = asyncio.create_task(attach(), name="test-attach")
+            await cloud.engine.read.wait()
+            cloud.engine.output["main"] += b"after\n"
+            await kubectl.shown.wait()
+            cloud.end(0, "Completed")
+            await attached
+        assert kubectl.stdout == b"after\n"
+
+
+async def test_nothing_can_be_typed_into_a_container() -> None:
+    async with eci_cloud(Talking()) as cloud:
+        await cloud.provider.create(POD)
+        await cloud.said.state(POD.key, "running")
+        with pytest.raises(Unsupported, match="kubectl exec"):
+            await cloud.provider.attach(POD.key, "main", Kubectl(b"typed"))
         with pytest.raises(NotFound):
-            await cloud.provider.stats([make_pod(uid="x").key])
+            await cloud.provider.attach(make_pod(uid="x").key, "main", Kubectl())

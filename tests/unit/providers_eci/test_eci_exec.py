@@ -182,6 +182,39 @@ async def test_a_connection_that_breaks_is_no_success(tmp_path: Path) -> None:
             await _run(groups, Kubectl())
 
 
+@pytest.mark.parametrize("protocols", [(), ("channel.k8s.io",)])
+async def test_the_oldest_form_says_nothing_of_a_command_that_ended_well(
+    tmp_path: Path, protocols: tuple[str, ...]
+) -> None:
+    async def serve(socket: web.WebSocketResponse) -> None:
+        await socket.send_bytes(b"\x01whole")
+
+    kubectl = Kubectl()
+    async with _server(tmp_path, serve, protocols) as groups:
+        assert await _run(groups, kubectl) == 0
+    assert kubectl.stdout == b"whole"
+
+
+async def test_the_oldest_form_says_how_a_command_failed_in_a_sentence(tmp_path: Path) -> None:
+    async def serve(socket: web.WebSocketResponse) -> None:
+        await socket.send_bytes(b"\x03command terminated with non-zero exit code: 41")
+
+    async with _server(tmp_path, serve) as groups:
+        assert await _run(groups, Kubectl()) == 41
+
+
+async def test_a_connection_that_is_cut_without_a_word_is_no_success(tmp_path: Path) -> None:
+    async def serve(socket: web.WebSocketResponse) -> None:
+        await socket.send_bytes(b"\x01half")
+        transport = socket._req.transport  # type: ignore[union-attr]
+        assert transport is not None
+        transport.abort()
+
+    async with _server(tmp_path, serve) as groups:
+        with pytest.raises(ProviderError, match="ExecBroken"):
+            await _run(groups, Kubectl())
+
+
 async def test_an_address_without_tls_and_one_that_does_not_answer(tmp_path: Path) -> None:
     with pytest.raises(ProviderError, match="ExecInsecure"):
         await _run(FakeGroups("ws://x"), Kubectl())

@@ -23,7 +23,7 @@ from vnodectl.runtime.provider import Rejected, Retryable
 def test_a_request_that_is_wrong_in_itself(status: int, code: str) -> None:
     error = of_create(AlibabaError(status, code, "why"))
     assert isinstance(error, Rejected)
-    assert error.message == "why"
+    assert error.message == f"{code}: why", "the code as Alibaba Cloud writes it"
     assert isinstance(of_request(AlibabaError(status, code, "why")), Retryable)
 
 
@@ -46,7 +46,29 @@ def test_a_request_that_is_wrong_in_itself(status: int, code: str) -> None:
 def test_what_can_be_mended_while_the_pod_waits(status: int, code: str, expected: str) -> None:
     error = of_create(AlibabaError(status, code, "why"))
     assert isinstance(error, Retryable)
-    assert (error.reason, error.message) == (expected, "why")
+    assert (error.reason, error.message) == (expected, f"{code}: why" if code else "why")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("InvalidVSwitchId.NotFound", " (VSwitchId=vsw-1,vsw-2)"),
+        ("InvalidSecurityGroupId.NotFound", " (SecurityGroupId=sg-1)"),
+        ("OperationDenied.NoStock", " (VSwitchId=vsw-1,vsw-2, Cpu=2, Memory=4)"),
+        ("InvalidParameter.CPU.Memory", " (Cpu=2, Memory=4)"),
+        ("InvalidParameter", ""),
+        ("InvalidAllocationId.NotFound", ""),
+    ],
+)
+def test_what_was_asked_for_is_said_where_the_code_is_about_it(code: str, said: str) -> None:
+    asked = {
+        "VSwitchId": "vsw-1,vsw-2",
+        "SecurityGroupId": "sg-1",
+        "Cpu": "2",
+        "Memory": "4",
+        "Container": [{"EnvironmentVar": "planted"}],
+    }
+    assert of_create(AlibabaError(403, code, "why"), asked).message == f"{code}: why{said}"
 
 
 def test_keys_and_rights_can_be_mended_too() -> None:

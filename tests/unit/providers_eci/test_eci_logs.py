@@ -31,7 +31,7 @@ class Container:
             raise self.error
         assert 0 < tail <= 2000
         self.tails.append(tail)
-        return "\n".join(self.lines[-tail:])
+        return "\n".join(self.lines[-tail:]).encode()[: 2**20].decode()
 
 
 class Scripted(FakeTimer):
@@ -92,6 +92,32 @@ async def test_a_log_that_outruns_the_looks_loses_its_middle_and_goes_on() -> No
     found = await _read(container, LogOptions(follow=True), flood, lambda: None)
     assert found[:10] == [f"line {number}" for number in range(10)]
     assert found[10:] == [f"line {number}" for number in range(3000, 5000)]
+
+
+async def test_long_lines_do_not_hide_the_newest() -> None:
+    container = Container(1900)
+    container.lines = [f"{line} {'x' * 1500}" for line in container.lines]
+    found = await _read(container, LogOptions())
+    assert found[-1].startswith("line 1899 ")
+    assert all(line.endswith("x" * 1500) for line in found)
+    assert container.tails == [2000, 1000, 500]
+
+
+async def test_what_a_program_prints_within_a_line_does_not_end_it() -> None:
+    container = Container(2)
+    container.lines[0] += "10 %\r20 %\x0c\u2028\x1cdone"
+    timer = Scripted()
+    chunks = logs.read(
+        container,  # type: ignore[arg-type]
+        "eci-1",
+        "main",
+        LogOptions(),
+        timer=timer,
+        wall=lambda: NOW,
+        ended=lambda: True,
+    )
+    found = b"".join([chunk async for chunk in chunks]).decode()
+    assert found == "line 010 %\r20 %\x0c\u2028\x1cdone\nline 1\n"
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ async def test_lists_of_many_pages_are_read_less_often() -> None:
         for number in range(1600):
             groups.put(key(number), id_=f"eci-{number}")
 
-    async with scene(many) as one:
+    async with scene(many, Pacing(list_pages=6)) as one:
         before = one.groups.count("rows")
         await one.advance(79)
         assert one.groups.count("rows") == before
@@ -429,7 +429,7 @@ async def test_a_missing_group_is_asked_for_by_its_id_first() -> None:
 
 
 async def test_a_new_group_may_be_missing_for_a_while() -> None:
-    async with scene(pacing=Pacing(list_interval=5)) as one:
+    async with scene(pacing=Pacing(list_interval=5, list_pages=100)) as one:
         one.accepted(key(), "eci-1")
         await one.advance(PACING.list_lag - 6)
         assert Gone(key()) not in one.said
@@ -461,6 +461,32 @@ async def test_everything_missing_at_once_may_be_true() -> None:
         await one.advance(PACING.list_interval)
         assert ("check", "eci-1") in one.groups.calls
         assert Gone(key()) in one.said
+
+
+async def test_a_group_that_somebody_else_deletes_is_gone_long_before_the_next_list() -> None:
+    async with scene(lambda groups: groups.put(key(), id_="eci-1"), Pacing(list_interval=100_000)) as one:
+        one.groups.put(key(), "Terminating", id_="eci-1")
+        await one.advance(PACING.calm_interval + 2)
+        assert Gone(key()) not in one.said
+        one.groups.groups.clear()
+        await one.advance(5)
+        assert Gone(key()) in one.said
+        assert one.groups.count("rows") == 1
+
+
+async def test_an_ended_group_that_somebody_else_deletes_keeps_its_status() -> None:
+    ended = [{"Name": "main", "State": {"Terminated": {"ExitCode": 0}}}]
+
+    def prepare(groups: FakeGroups) -> None:
+        groups.put(key(), "Succeeded", id_="eci-1", ContainerStatuses=ended)
+
+    async with scene(prepare) as one:
+        one.groups.put(key(), "Terminating", id_="eci-1", ContainerStatuses=ended)
+        await one.advance(PACING.calm_interval + 2)
+        one.groups.groups.clear()
+        await one.advance(3 * PACING.list_interval)
+        assert Gone(key()) not in one.said
+        assert one.listed()[-1] == {key()}
 
 
 async def test_an_ended_group_may_vanish_by_itself() -> None:

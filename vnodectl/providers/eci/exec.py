@@ -2,14 +2,16 @@
 
 ExecContainerCommand takes the argument list as it is (20 words of 256 characters, by its documents) and gives
 the address of a WebSocket, which carries what a kubelet's does: one byte that names the channel, then its
-bytes (`v5.channel.k8s.io`, or v4 which cannot end stdin). A server that agrees to no such protocol may send
-bytes without channels; its first message tells.
+bytes (`v5.channel.k8s.io`, or v4 which cannot end stdin). A server that agrees to none of them speaks the
+oldest form, with channels but no word about a command that ended well, or sends bytes without channels; its
+first message tells.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,8 +27,12 @@ from vnodectl.runtime.provider import NotFound, ProviderError, Streams, Unsuppor
 if TYPE_CHECKING:
     import aiohttp
 
-PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
+V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
+PROTOCOLS = (V5, V4, "channel.k8s.io")
 STDIN, STDOUT, STDERR, STATUS, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
+_FAILED = re.compile(rb"exit (?:code|status):? *(\d+)")
+"""How the oldest form says that a command failed."""
+
 _FIRST_MESSAGE = 2.0
 """Seconds to wait for a message that shows whether there are channels, before stdin is sent."""
 
@@ -92,9 +98,17 @@ class _Session:
             for sender in senders:
                 sender.cancel()
             await asyncio.gather(*senders, return_exceptions=True)
-        if self.code is None and self.framed:
+        if self.code is None and not self._ended_well():
             raise ProviderError("ExecBroken", "the connection to the container was lost")
         return self.code or 0
+
+    def _ended_well(self) -> bool:
+        """Whether silence about the command's end means that it is over."""
+        import aiohttp
+
+        if self.socket.protocol in {V5, V4}:
+            return False
+        return self.socket.close_code in {aiohttp.WSCloseCode.OK, aiohttp.WSCloseCode.GOING_AWAY}
 
     def _decide(self, *, framed: bool) -> None:
         self.framed = framed
@@ -118,7 +132,7 @@ class _Session:
             return
         while data := await self.streams.read_stdin():
             await self._send(STDIN, data)
-        if self.socket.protocol == PROTOCOLS[0]:
+        if self.socket.protocol == V5:
             await self._send(CLOSE, bytes([STDIN]))
 
     async def _resize(self) -> None:
@@ -140,7 +154,8 @@ class _Session:
 
 
 def exit_code(status: bytes) -> int:
-    """From a Kubernetes Status: 0 for Success, the code of a NonZeroExitCode, 1 for any other failure.
+    """From a Kubernetes Status (0 for Success, the code of a NonZeroExitCode), or from the sentence that the
+    oldest form has instead.
 
     Raises ProviderError where the command could not be started at all.
     """
@@ -154,6 +169,8 @@ def exit_code(status: bytes) -> int:
                 return int(cause.get("message") or 1)
         message = str(body.get("message") or "the command failed")
     except (ValueError, AttributeError, TypeError):
+        if found := _FAILED.search(status):
+            return int(found[1])
         message = status.decode(errors="replace")
     raise ProviderError("ExecFailed", message)
 

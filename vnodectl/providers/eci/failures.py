@@ -8,6 +8,8 @@ have, ends it.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from vnodectl.clouds.alibaba import AlibabaError, AlibabaThrottled
 from vnodectl.errors import VnodectlError
@@ -37,13 +39,38 @@ _MENDABLE = re.compile(
 )
 
 
-def of_create(error: VnodectlError) -> ProviderError:
-    """What a failed create means."""
+_ABOUT = {
+    "vswitch|vpc|zone|stock": ("VSwitchId",),
+    "securitygroup": ("SecurityGroupId",),
+    "eip|allocationid": ("EipInstanceId",),
+    "resourcegroup": ("ResourceGroupId",),
+    "ramrole": ("RamRoleName",),
+    "imagesnapshot": ("ImageSnapshotId",),
+    "stock|instancetype|cpu": ("InstanceType", "Cpu", "Memory"),
+}
+"""What the code is about, and the parameters that were asked for: the messages do not repeat them."""
+
+
+def of_create(error: VnodectlError, asked: Mapping[str, Any] | None = None) -> ProviderError:
+    """What a failed create means; `asked` are its parameters."""
     if not isinstance(error, AlibabaError):
         return Retryable("CloudUnreachable", error.message)
+    message = error.message + _asked(error.code, asked or {})
     if error.code.startswith(_WRONG) and error.status < 500 and not _MENDABLE.search(error.code):
-        return Rejected(reason(error), error.detail)
-    return of_request(error)
+        return Rejected(reason(error), message)
+    failure = of_request(error)
+    return Retryable(failure.reason, message, retry_after=failure.retry_after)
+
+
+def _asked(code: str, asked: Mapping[str, Any]) -> str:
+    names = {
+        name: None
+        for words, parameters in _ABOUT.items()
+        if re.search(words, code, re.IGNORECASE)
+        for name in parameters
+    }
+    found = ", ".join(f"{name}={asked[name]}" for name in names if asked.get(name))
+    return f" ({found})" if found else ""
 
 
 def of_request(error: VnodectlError) -> Retryable:
@@ -51,8 +78,8 @@ def of_request(error: VnodectlError) -> Retryable:
     if not isinstance(error, AlibabaError):
         return Retryable("CloudUnreachable", error.message)
     if isinstance(error, AlibabaThrottled):
-        return Retryable("Throttling", error.detail, retry_after=error.retry_after)
-    return Retryable(reason(error), error.detail, retry_after=error.retry_after)
+        return Retryable("Throttling", error.message, retry_after=error.retry_after)
+    return Retryable(reason(error), error.message, retry_after=error.retry_after)
 
 
 def reason(error: AlibabaError) -> str:

@@ -1,4 +1,8 @@
-"""Logs of Elastic Container Instance: the last 2,000 lines (or 1 MiB), with timestamps."""
+"""Logs of Elastic Container Instance: the last 2,000 lines, with timestamps.
+
+An answer has at most 1 MiB, and what is cut off is its end, which is the newest. So an answer that is full is
+asked for again with fewer lines.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from vnodectl.clouds.alibaba import AlibabaError, AlibabaThrottled
 from vnodectl.errors import VnodectlError
 from vnodectl.providers import logtail
 from vnodectl.providers.eci.failures import of_request
-from vnodectl.providers.eci.groups import LOG_LINES, Groups
+from vnodectl.providers.eci.groups import LOG_BYTES, LOG_LINES, Groups
 from vnodectl.providers.timing import Timer
 from vnodectl.runtime.provider import LogOptions, NotFound
 
@@ -42,10 +46,11 @@ async def read(
 
 async def _lines(groups: Groups, group_id: str, container: str, tail: int, *, previous: bool) -> list[str]:
     """Lines with their timestamps."""
-    if tail == 0:
-        return []
     try:
         content = await groups.logs(group_id, container, tail=tail, previous=previous)
+        while len(content.encode()) >= LOG_BYTES and tail > 1:
+            tail //= 2
+            content = await groups.logs(group_id, container, tail=tail, previous=previous)
     except AlibabaThrottled as error:
         raise of_request(error) from error
     except AlibabaError as error:
@@ -54,4 +59,6 @@ async def _lines(groups: Groups, group_id: str, container: str, tail: int, *, pr
         raise of_request(error) from error
     except VnodectlError as error:
         raise of_request(error) from error
-    return content.splitlines()
+    # Not `splitlines`: programs print carriage returns, form feeds and the like within a line.
+    lines = content.split("\n")
+    return lines if lines[-1] else lines[:-1]

@@ -97,13 +97,6 @@ class Observer:
     def find(self, key: PodKey) -> Tracked | None:
         return self._known.by_key.get(key)
 
-    def running(self) -> list[Tracked]:
-        return [
-            one
-            for one in self._known.by_key.values()
-            if one.row is not None and states.group_status(one.row) == "Running"
-        ]
-
     def history(self, key: PodKey) -> History:
         return self._histories.get(key) or History()
 
@@ -280,10 +273,15 @@ class Observer:
             row = found.get(tracked.group_id)
             if row is not None:
                 self._took(tracked, row)
-            elif tracked.finished:
-                tracked.vanished = True
             else:
-                self._left(tracked)
+                self._missed(tracked)
+
+    def _missed(self, tracked: Tracked) -> None:
+        """ECI, asked for it by its id, does not know it."""
+        if tracked.finished and tracked.deleting_at is None:
+            tracked.vanished = True
+        else:
+            self._left(tracked)
 
     def _left(self, tracked: Tracked) -> None:
         if self._known.by_key.get(tracked.key) is tracked:
@@ -370,7 +368,7 @@ class Observer:
         going = [
             one
             for one in self._known.by_key.values()
-            if one.deleting_at is not None and one.deleting_at < began and not one.vanished
+            if not one.vanished and (one.leaving if one.deleting_at is None else one.deleting_at < began)
         ]
         if not going:
             return
@@ -380,12 +378,13 @@ class Observer:
         found = {states.group_id(row) for row in await self._groups.rows_of(_ids(going))}
         for tracked in going:
             if tracked.group_id not in found:
-                self._left(tracked)
+                self._missed(tracked)
 
     def _took(self, tracked: Tracked, row: JSON) -> None:
         if row == tracked.row:
             return
         tracked.row, tracked.changed_at = row, self._timer.now()
+        tracked.finished = tracked.finished or states.group_status(row) in states.ENDED
         if states.group_status(row) == states.NEVER_MADE:
             self._take_away(tracked)
             return

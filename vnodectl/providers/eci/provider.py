@@ -14,12 +14,11 @@ from vnodectl.providers.eci import logs as eci_logs
 from vnodectl.providers.eci import stats
 from vnodectl.providers.eci import status as states
 from vnodectl.providers.eci.failures import of_create, of_request
-from vnodectl.providers.eci.groups import Groups
+from vnodectl.providers.eci.groups import DETAIL_PAGE, Groups
 from vnodectl.providers.eci.limits import ApiLimits
 from vnodectl.providers.eci.observe import Observer
 from vnodectl.providers.eci.profile import Profile
 from vnodectl.providers.eci.settings import EciSettings, NodeIdentity, Pacing
-from vnodectl.providers.eci.stats import PodStats
 from vnodectl.providers.eci.tracking import Tracked
 from vnodectl.providers.eci.translate import Place, fails_fast, secrets, translate
 from vnodectl.providers.timing import LoopTimer, Timer
@@ -29,11 +28,13 @@ from vnodectl.runtime.provider import (
     NodeInfo,
     NotFound,
     PodKey,
+    PodStats,
     Rejected,
     ResolvedPod,
     Retryable,
     Sighting,
     Streams,
+    Unsupported,
 )
 
 _GOING = ("IncorrectStatus", "OperationConflict")
@@ -44,6 +45,7 @@ class EciProvider:
     """One virtual node's groups in one region. Groups of others in it are never touched."""
 
     name = "alibabacloud"
+    stats_batch = DETAIL_PAGE
 
     def __init__(
         self,
@@ -97,7 +99,7 @@ class EciProvider:
             try:
                 await self._create(pod, body)
             except VnodectlError as error:
-                failure = of_create(error)
+                failure = of_create(error, body)
                 if isinstance(failure, Retryable) and fails_fast(pod, place.profile) and _final(error):
                     raise Rejected(failure.reason, failure.message) from error
                 raise failure from error
@@ -185,10 +187,25 @@ class EciProvider:
     async def exec(self, key: PodKey, container: str, command: Sequence[str], streams: Streams) -> int:
         return await eci_exec.run(self._groups, self._tracked(key).group_id, container, command, streams)
 
-    async def stats(self, keys: Sequence[PodKey] | None = None) -> list[PodStats]:
-        """The newest sample of each of these pods (None: all) that has one. Raises Retryable."""
-        everyone = self._observer.running() if keys is None else [self._tracked(key) for key in keys]
-        return await stats.read(self._groups, {one.group_id: one.key for one in everyone})
+    async def attach(self, key: PodKey, container: str, streams: Streams) -> None:
+        """ECI has no attach. What a container prints from now on is followed in its log, as kubectl does
+        itself where a container cannot be attached to; nothing can be typed."""
+        if streams.wants_stdin:
+            raise Unsupported(
+                "Elastic Container Instance cannot attach to the input of a container; attach without -i, "
+                "or run a command with kubectl exec -it"
+            )
+        chunks = self.logs(key, container, LogOptions(follow=True, tail=0))
+        async with aclosing(chunks):  # type: ignore[type-var]
+            async for chunk in chunks:
+                await streams.write_stdout(chunk)
+
+    async def stats(self, keys: Sequence[PodKey]) -> Sequence[PodStats]:
+        """One call for the whole batch (DescribeMultiContainerGroupMetric). Raises Retryable."""
+        known = [one for key in keys if (one := self._observer.find(key)) and not one.vanished]
+        if not known:
+            return []
+        return await stats.read(self._groups, {one.group_id: one.key for one in known})
 
     async def aclose(self) -> None:
         """The session stays open: it belongs to whoever made it."""

@@ -70,14 +70,15 @@ class Pacing:
 
     What changed within the last minute is read every `busy_interval` while something is on its way, else
     every `calm_interval`; one page for 200 such groups. The whole list is read every `list_interval`, or
-    less often where it has so many pages that there would be more than `list_pages` of them a minute.
+    less often where it has so many pages that there would be more than `list_pages` of them a minute: what
+    groups at rest cost does not grow with their number. Sooner where a look shows what only it can explain.
     `list_lag` is for how long after its creation a group may be missing from reads.
     """
 
     busy_interval: float = 2.0
     calm_interval: float = 10.0
     list_interval: float = 60.0
-    list_pages: int = 6
+    list_pages: int = 1
     detail_interval: float = 5.0
     list_lag: float = 30.0
     retry_first: float = 10.0

@@ -19,8 +19,9 @@ UNKNOWN_EXIT_CODE = 137
 
 NEVER_MADE = "ScheduleFailed"
 SCHEDULING = "Scheduling"
+LEAVING = "Terminating"
 ENDED = frozenset({"Succeeded", "Failed", "Expired"})
-_ON_ITS_WAY = frozenset({SCHEDULING, "Pending", "Restarting", "Updating", "Terminating"})
+_ON_ITS_WAY = frozenset({SCHEDULING, "Pending", "Restarting", "Updating", LEAVING})
 _OWN_CONDITIONS = frozenset({"ContainerInstanceCreated", "ContainerHasSufficientDisk", "SandboxReady"})
 
 

@@ -31,10 +31,13 @@ class Tracked:
     """It could not be made, and is being taken away."""
     vanished: bool = False
     """It has ended, and is not there any more."""
+    finished: bool = False
+    """Its containers have ended for good, whatever becomes of the group."""
 
     @property
-    def finished(self) -> bool:
-        return self.row is not None and states.group_status(self.row) in states.ENDED
+    def leaving(self) -> bool:
+        """Somebody, perhaps not us, has asked that it goes away."""
+        return self.row is not None and states.group_status(self.row) == states.LEAVING
 
 
 @dataclass(slots=True)
