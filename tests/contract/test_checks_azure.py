@@ -9,9 +9,10 @@ from support.azure_clients import CLIENT, GROUP, SECRET, seed
 from support.scripted_engine import ScriptedEngine
 
 from vnodectl.checks.catalog import all_checks
-from vnodectl.checks.context import Context, Target
+from vnodectl.checks.context import Context
 from vnodectl.checks.model import Report, Verdict
 from vnodectl.checks.runner import Selection, run
+from vnodectl.checks.target import Target
 from vnodectl.clouds.azure import AzureSession, AzureSettings
 from vnodectl.emulator.azure.config import AzureConfig
 from vnodectl.emulator.azure.service import AzureEmulator

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from vnodectl.checks.context import JSON, Context, Target
+from vnodectl.checks.context import Context
 from vnodectl.checks.model import Answer, Check, Resource, failed, not_applicable, passed, warned
+from vnodectl.checks.readers import JSON
+from vnodectl.checks.target import Target
 from vnodectl.clouds.azure import AzureNotFound
 
 PROVIDER = "Microsoft.ContainerInstance"
@@ -31,7 +33,7 @@ async def subscription(context: Context) -> Answer:
 
 
 async def provider_registered(context: Context) -> Answer:
-    state = str((await context.azure_facts.container_instance()).get("registrationState") or "NotRegistered")
+    state = str((await context.azure_facts.provider(PROVIDER)).get("registrationState") or "NotRegistered")
     if state == "Registered":
         return passed(f"{PROVIDER} is Registered")
     if state == "Registering":
@@ -122,7 +124,7 @@ async def resource_group(context: Context) -> Answer:
     if not name:
         return not_applicable("no resource group is named (--aci-resource-group)")
     try:
-        body = await context.azure.resource_group(name)
+        body = await context.azure_facts.resource_group()
     except AzureNotFound as error:
         place = context.target.region or "<region>"
         return failed(
@@ -145,7 +147,7 @@ async def region(context: Context) -> Answer:
     wanted = context.target.region
     if not wanted:
         return not_applicable("no region is named (-l)")
-    kinds = (await context.azure_facts.container_instance()).get("resourceTypes") or []
+    kinds = (await context.azure_facts.provider(PROVIDER)).get("resourceTypes") or []
     offered = sorted(
         {
             place.replace(" ", "").lower()

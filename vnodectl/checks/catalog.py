@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from vnodectl.checks import azure as azure_checks
 from vnodectl.checks import cluster, releases, tools
-from vnodectl.checks.context import AzureReader, Context, KubeReader, Target
+from vnodectl.checks.context import Context
+from vnodectl.checks.helm import HelmProgram
 from vnodectl.checks.model import Check, Report
+from vnodectl.checks.readers import AzureReader, KubeReader
 from vnodectl.checks.runner import Clock, Observer, Selection, run
+from vnodectl.checks.target import Target
 
 if TYPE_CHECKING:
     from vnodectl.connector.plan import Plan
@@ -36,5 +39,6 @@ async def run_install_checks(
     (`kube` or `azure` is None) the checks that need it are shown as skipped. `skip` takes ids, globs or
     categories. Raises UsageError for a pattern that matches no check.
     """
-    context = Context(target=Target.from_plan(plan), kube=kube, azure=azure, helm=helm_path or "helm")
+    helm = HelmProgram(helm_path or "helm", plan)
+    context = Context(target=Target.from_plan(plan), kube=kube, azure=azure, helm=helm)
     return await run(all_checks(), context, selection=Selection(skip=skip), observer=observer, clock=clock)

@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 
 from vnodectl.checks import rights
-from vnodectl.checks.context import Context, KubeReader, gather
+from vnodectl.checks.context import Context, gather
 from vnodectl.checks.model import Answer, Check, Resource, failed, passed, warned
+from vnodectl.checks.readers import KubeReader
 from vnodectl.checks.rights import Right
 from vnodectl.errors import ClusterUnreachable
 from vnodectl.kube.errors import Unauthorized

@@ -1,4 +1,4 @@
-"""What checks may look at: a plan, a cluster, a cloud. Facts that several checks want are read once.
+"""What checks may look at: a target, a cluster, a cloud. Facts that several checks want are read once.
 
 A context is made anew for each run. Nothing in it is ever written by a check; the only thing that
 changes is that a `Fact` has been read.
@@ -10,18 +10,27 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from vnodectl.checks.model import Resource
+from vnodectl.checks.readers import (
+    JSON,
+    AlibabaReader,
+    AzureReader,
+    HelmReader,
+    KubeReader,
+    RegistryReader,
+)
+from vnodectl.checks.target import Target
 from vnodectl.errors import VnodectlError
-from vnodectl.kube.resources import SECRETS
+from vnodectl.kube.resources import DAEMON_SETS, NAMESPACES, NODES, SECRETS
 
-if TYPE_CHECKING:
-    from vnodectl.connector.names import Connector
-    from vnodectl.connector.plan import Plan
-
-JSON = dict[str, Any]
 RESOURCES_API = "2021-04-01"
+CONTAINER_SERVICE_API = "2024-09-01"
+CONTAINER_INSTANCE_API = "2023-05-01"
+NETWORK_API = "2024-05-01"
+AUTHORIZATION_API = "2022-04-01"
+IDENTITY_API = "2023-01-31"
 T = TypeVar("T")
 
 
@@ -33,57 +42,6 @@ async def gather(*calls: Coroutine[Any, Any, T]) -> list[T]:
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
-
-
-class KubeReader(Protocol):
-    """The part of `kube.client.KubeClient` that checks use. `create` is for reviews, which store nothing."""
-
-    server: str
-    context: str
-
-    async def get(
-        self, path: str, params: Mapping[str, str | int | bool] | None = None, *, timeout: float = 30
-    ) -> JSON: ...
-
-    async def list(
-        self,
-        path: str,
-        params: Mapping[str, str | int | bool] | None = None,
-        *,
-        page: int = 500,
-        timeout: float = 60,
-    ) -> tuple[list[JSON], str]: ...
-
-    async def create(
-        self,
-        path: str,
-        body: JSON,
-        params: Mapping[str, str | int | bool] | None = None,
-        *,
-        timeout: float = 30,
-    ) -> JSON: ...
-
-
-class AzureReader(Protocol):
-    """The part of `clouds.azure.AzureSession` that checks use."""
-
-    @property
-    def subscription(self) -> str:
-        """`/subscriptions/<id>`."""
-
-    async def arm(
-        self,
-        method: str,
-        path: str,
-        api_version: str,
-        *,
-        params: Mapping[str, str | int] | None = None,
-        body: JSON | None = None,
-    ) -> JSON: ...
-
-    async def aks_cluster(self, resource_group: str, name: str) -> JSON: ...
-
-    async def resource_group(self, name: str) -> JSON: ...
 
 
 class Fact(Generic[T]):
@@ -104,31 +62,17 @@ class Fact(Generic[T]):
             return self._value[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is to be installed, as far as checks care. Empty strings mean "not given".
+class Facts(Generic[T]):
+    """A `Fact` for each name that is asked for."""
 
-    `cluster_resource_group` and `cluster` name an AKS cluster; `resource_group` and `region` say where
-    container groups go.
-    """
+    def __init__(self, read: Callable[[str], Awaitable[T]]) -> None:
+        self._read = read
+        self._facts: dict[str, Fact[T]] = {}
 
-    connectors: tuple[Connector, ...] = ()
-    namespace: str = ""
-    cluster_resource_group: str = ""
-    cluster: str = ""
-    resource_group: str = ""
-    region: str = ""
-
-    @classmethod
-    def from_plan(cls, plan: Plan) -> Target:
-        return cls(
-            connectors=plan.connectors,
-            namespace=plan.namespace,
-            cluster_resource_group=plan.cluster.resource_group if plan.cluster else "",
-            cluster=plan.cluster.name if plan.cluster else "",
-            resource_group=plan.azure.resource_group,
-            region=plan.azure.region,
-        )
+    async def __call__(self, name: str) -> T:
+        if name not in self._facts:
+            self._facts[name] = Fact(lambda: self._read(name))
+        return await self._facts[name]()
 
 
 class ClusterFacts:
@@ -138,6 +82,15 @@ class ClusterFacts:
         self.version: Fact[JSON] = Fact(lambda: kube.get("/version", timeout=10))
         self.helm_records: Fact[list[JSON]] = Fact(lambda: _helm_records(kube, target.namespace))
         """The labels of Helm's release records (Secrets) in the target's namespace, one per revision."""
+        self.virtual_nodes: Fact[list[JSON]] = Fact(
+            lambda: _items(kube, NODES.path(), {"labelSelector": "type=virtual-kubelet"})
+        )
+        self.daemon_sets: Fact[list[JSON]] = Fact(lambda: _items(kube, DAEMON_SETS.path(), None))
+        self.namespace: Fact[JSON] = Fact(lambda: kube.get(NAMESPACES.path(name=target.namespace)))
+
+
+async def _items(kube: KubeReader, path: str, params: Mapping[str, str] | None) -> list[JSON]:
+    return (await kube.list(path, params))[0]
 
 
 async def _helm_records(kube: KubeReader, namespace: str) -> list[JSON]:
@@ -149,14 +102,83 @@ class AzureFacts:
     """What several checks want to know of the subscription."""
 
     def __init__(self, azure: AzureReader, target: Target) -> None:
-        provider = "/providers/Microsoft.ContainerInstance"
-        self.container_instance: Fact[JSON] = Fact(
-            lambda: azure.arm("GET", azure.subscription + provider, RESOURCES_API)
+        def get(path: str, version: str) -> Awaitable[JSON]:
+            return azure.arm("GET", path, version)
+
+        self.provider: Facts[JSON] = Facts(
+            lambda name: get(f"{azure.subscription}/providers/{name}", RESOURCES_API)
         )
-        """The resource provider: registrationState, and the regions of each resource type."""
+        """A resource provider: registrationState, and the regions of each resource type."""
         self.cluster: Fact[JSON] = Fact(
-            lambda: azure.aks_cluster(target.cluster_resource_group, target.cluster)
+            lambda: get(
+                f"{azure.subscription}/resourceGroups/{target.cluster_resource_group}"
+                f"/providers/Microsoft.ContainerService/managedClusters/{target.cluster}",
+                CONTAINER_SERVICE_API,
+            )
         )
+        self.resource_group: Fact[JSON] = Fact(
+            lambda: get(f"{azure.subscription}/resourcegroups/{target.resource_group}", RESOURCES_API)
+        )
+        self.subnet: Fact[JSON] = Fact(lambda: get(target.subnet_id, NETWORK_API))
+        self.network: Fact[JSON] = Fact(lambda: get(target.subnet_id.rpartition("/subnets/")[0], NETWORK_API))
+        """The virtual network of the target's subnet."""
+        self.network_part: Facts[JSON] = Facts(lambda path: get(path, NETWORK_API))
+        """A network security group, route table, NAT gateway or public address, by id."""
+        self.role_definition: Facts[JSON] = Facts(lambda path: get(path, AUTHORIZATION_API))
+        self.identities: Fact[list[JSON]] = Fact(
+            lambda: azure.pages(
+                f"{azure.subscription}/providers/Microsoft.ManagedIdentity/userAssignedIdentities",
+                IDENTITY_API,
+            )
+        )
+
+
+class AlibabaFacts:
+    """What several checks want to know of the account."""
+
+    def __init__(self, alibaba: AlibabaReader, target: Target) -> None:
+        place = target.alibaba
+        self.caller: Fact[JSON] = Fact(lambda: alibaba.call("sts", "GetCallerIdentity", "2015-04-01"))
+        self.regions: Fact[list[JSON]] = Fact(lambda: _regions(alibaba))
+        """Regions with ECI: `RegionId`, `Zones`, `RecommendZones`."""
+        self.vswitches: Fact[list[JSON]] = Fact(lambda: _vswitches(alibaba, place.vswitches))
+        """Those of the target that exist."""
+        self.security_group: Fact[JSON | None] = Fact(lambda: _security_group(alibaba, place.security_group))
+        self.cluster: Fact[JSON] = Fact(
+            lambda: alibaba.roa(
+                "cs", "DescribeClusterDetail", "2015-12-15", "GET", f"/clusters/{place.cluster}"
+            )
+        )
+
+
+async def _regions(alibaba: AlibabaReader) -> list[JSON]:
+    return list((await alibaba.call("eci", "DescribeRegions", "2018-08-08")).get("Regions") or ())
+
+
+async def _vswitches(alibaba: AlibabaReader, ids: tuple[str, ...]) -> list[JSON]:
+    async def one(name: str) -> JSON:
+        return await alibaba.call("vpc", "DescribeVSwitches", "2016-04-28", {"VSwitchId": name})
+
+    answers = await gather(*(one(name) for name in ids))
+    # An id that is not there is no error for this API, but an empty list.
+    return [found for answer in answers for found in (answer.get("VSwitches") or {}).get("VSwitch") or ()]
+
+
+async def _security_group(alibaba: AlibabaReader, name: str) -> JSON | None:
+    answer = await alibaba.call("ecs", "DescribeSecurityGroups", "2014-05-26", {"SecurityGroupId": name})
+    found: list[JSON] = (answer.get("SecurityGroups") or {}).get("SecurityGroup") or []
+    return next((one for one in found if one.get("SecurityGroupId") == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The readers of a run; None for those that are not there."""
+
+    kube: KubeReader | None
+    azure: AzureReader | None
+    alibaba: AlibabaReader | None
+    helm: HelmReader | None
+    registry: RegistryReader | None
 
 
 class Context:
@@ -172,55 +194,73 @@ class Context:
         target: Target | None = None,
         kube: KubeReader | None = None,
         azure: AzureReader | None = None,
-        helm: str = "helm",
+        alibaba: AlibabaReader | None = None,
+        helm: HelmReader | None = None,
+        registry: RegistryReader | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(tz=UTC),
         absent: Mapping[Resource, str] | None = None,
         broken: Mapping[Resource, VnodectlError] | None = None,
     ) -> None:
         self.target = target or Target()
-        self.helm = helm
-        """Path or name of the helm program."""
+        self.planned = target is not None
         self.now = now
-        self._kube = kube
-        self._azure = azure
-        self._broken = dict(broken or {})
-        self._absent = dict(absent or {})
+        self.sources = Sources(kube, azure, alibaba, helm, registry)
+        self.broken: Mapping[Resource, VnodectlError] = dict(broken or {})
+        missing = dict(absent or {})
         if target is None:
-            self._absent.setdefault(Resource.PLAN, "no connector is named")
-        if kube is None:
-            self._absent.setdefault(Resource.KUBE, "no cluster session")
-        if azure is None:
-            self._absent.setdefault(Resource.AZURE, "no cloud session")
+            missing.setdefault(Resource.PLAN, "no connector is named")
+        reasons = {
+            Resource.KUBE: (kube, "no cluster session"),
+            Resource.AZURE: (azure, "no cloud session"),
+            Resource.ALIBABA: (alibaba, "no cloud session"),
+            Resource.HELM: (helm, "no helm was given"),
+            Resource.REGISTRY: (registry, "no registry is asked"),
+        }
+        for resource, (reader, reason) in reasons.items():
+            if reader is None:
+                missing.setdefault(resource, reason)
+        self.absent: Mapping[Resource, str] = missing
         self._cluster_facts = ClusterFacts(kube, self.target) if kube is not None else None
         self._azure_facts = AzureFacts(azure, self.target) if azure is not None else None
+        self._alibaba_facts = AlibabaFacts(alibaba, self.target) if alibaba is not None else None
 
     def missing(self, resource: Resource) -> str:
         """Why checks that need `resource` cannot be asked, or ""."""
-        return "" if resource in self._broken else self._absent.get(resource, "")
+        return "" if resource in self.broken else self.absent.get(resource, "")
 
     @property
     def kube(self) -> KubeReader:
-        if self._kube is None:
-            raise self._error(Resource.KUBE)
-        return self._kube
+        return self._there(self.sources.kube, Resource.KUBE)
 
     @property
     def azure(self) -> AzureReader:
-        if self._azure is None:
-            raise self._error(Resource.AZURE)
-        return self._azure
+        return self._there(self.sources.azure, Resource.AZURE)
+
+    @property
+    def alibaba(self) -> AlibabaReader:
+        return self._there(self.sources.alibaba, Resource.ALIBABA)
+
+    @property
+    def helm(self) -> HelmReader:
+        return self._there(self.sources.helm, Resource.HELM)
+
+    @property
+    def registry(self) -> RegistryReader:
+        return self._there(self.sources.registry, Resource.REGISTRY)
 
     @property
     def cluster_facts(self) -> ClusterFacts:
-        if self._cluster_facts is None:
-            raise self._error(Resource.KUBE)
-        return self._cluster_facts
+        return self._there(self._cluster_facts, Resource.KUBE)
 
     @property
     def azure_facts(self) -> AzureFacts:
-        if self._azure_facts is None:
-            raise self._error(Resource.AZURE)
-        return self._azure_facts
+        return self._there(self._azure_facts, Resource.AZURE)
 
-    def _error(self, resource: Resource) -> VnodectlError:
-        return self._broken.get(resource) or VnodectlError(self._absent[resource])
+    @property
+    def alibaba_facts(self) -> AlibabaFacts:
+        return self._there(self._alibaba_facts, Resource.ALIBABA)
+
+    def _there(self, reader: T | None, resource: Resource) -> T:
+        if reader is None:
+            raise self.broken.get(resource) or VnodectlError(self.absent[resource])
+        return reader

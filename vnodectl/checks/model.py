@@ -6,8 +6,8 @@ anything, and it knows nothing of other checks but the ids in `needs`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +44,25 @@ class Resource(StrEnum):
     HELM = "helm"
     KUBE = "kube"
     AZURE = "azure"
+    ALIBABA = "alibaba"
+    REGISTRY = "registry"
 
 
-ONLINE = frozenset({Resource.KUBE, Resource.AZURE})
+ONLINE = frozenset({Resource.KUBE, Resource.AZURE, Resource.ALIBABA, Resource.REGISTRY})
 """Resources that `--offline` leaves out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A change that mends a failure, as data: `connector.fixes` carries it out, never a check.
+
+    `kind` names the function there, `parameters` are what it is given; `change` says in one sentence what
+    will be changed, for whoever is asked to agree.
+    """
+
+    kind: str
+    change: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +70,15 @@ class Answer:
     """What a check found. Made by `passed`, `warned`, `failed` and `not_applicable`.
 
     `evidence` is what was seen; `cause` why it is wrong, one sentence; `fix` a command (or, where there is
-    none, a sentence) that mends it. None of them may hold a secret.
+    none, a sentence) that mends it, and `repair` the same for `--fix`, where it is safe. None of them may
+    hold a secret.
     """
 
     verdict: Verdict
     evidence: str = ""
     cause: str = ""
     fix: str = ""
+    repair: Repair | None = None
 
 
 def passed(evidence: str) -> Answer:
@@ -73,9 +90,9 @@ def warned(cause: str, *, evidence: str = "", fix: str = "") -> Answer:
     return Answer(Verdict.WARNING, evidence, cause, fix)
 
 
-def failed(cause: str, *, evidence: str = "", fix: str) -> Answer:
+def failed(cause: str, *, evidence: str = "", fix: str, repair: Repair | None = None) -> Answer:
     """A failure; becomes a warning where the check's severity is `warning`."""
-    return Answer(Verdict.FAILED, evidence, cause, fix)
+    return Answer(Verdict.FAILED, evidence, cause, fix, repair)
 
 
 def not_applicable(reason: str) -> Answer:
@@ -93,7 +110,11 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question. `deadline` in seconds covers every attempt; `doc` is an anchor of the checks' page."""
+    """One question. `deadline` in seconds covers every attempt; `doc` is an anchor of the checks' page.
+
+    `why` says in a sentence or two what goes wrong where the answer is bad; `repairs` are the kinds of
+    `Repair` that an answer may offer.
+    """
 
     id: str
     category: str
@@ -104,6 +125,8 @@ class Check:
     resources: frozenset[Resource] = frozenset()
     deadline: float = 30.0
     retry: Retry = Retry()
+    why: str = ""
+    repairs: tuple[str, ...] = ()
 
     @property
     def doc(self) -> str:
@@ -187,6 +210,7 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
         "evidence": answer.evidence,
         "cause": "" if skipped else answer.cause,
         "fix": answer.fix,
+        "fixable": answer.repair is not None,
         "skipped": answer.cause if skipped else "",
         "doc": check.doc,
         "attempts": outcome.attempts,

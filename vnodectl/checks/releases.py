@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from vnodectl.checks.context import JSON, Context
+from vnodectl.checks.context import Context
 from vnodectl.checks.model import Answer, Check, Resource, failed, not_applicable, passed, warned
+from vnodectl.checks.readers import JSON
 from vnodectl.connector import names
 from vnodectl.errors import UsageError
 from vnodectl.kube.errors import NotFound

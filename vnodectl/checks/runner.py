@@ -23,6 +23,7 @@ from vnodectl.checks.model import (
     Verdict,
     not_applicable,
 )
+from vnodectl.checks.recording import NotRecorded
 from vnodectl.errors import (
     EXIT_FAILED,
     EXIT_OK,
@@ -213,6 +214,8 @@ async def _ask(check: Check, context: Context, clock: Clock) -> Outcome:
                         raise
                 await asyncio.sleep(check.retry.delay * 2 ** (attempts - 1))
         code = EXIT_FAILED if answer.verdict is Verdict.FAILED else EXIT_OK
+    except NotRecorded as error:
+        answer, code = not_applicable(error.message), EXIT_OK
     except VnodectlError as error:
         answer = _from_error(error)
         code = error.exit_code if error.exit_code in {EXIT_TIMEOUT, EXIT_UNREACHABLE} else EXIT_FAILED

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import shutil
 
 from vnodectl.checks.context import Context
+from vnodectl.checks.helm import INSTALL_HELM
 from vnodectl.checks.model import Answer, Check, Resource, failed, passed, warned
-from vnodectl.errors import ToolMissing
 
 HELM_OLDEST = (3, 8, 0)
 """The first Helm that installs charts from OCI registries without an experiment's switch."""
@@ -16,21 +14,19 @@ HELM_OLDEST = (3, 8, 0)
 HELM_RECOMMENDED = (3, 16, 0)
 """The first Helm built against Kubernetes 1.31 (Helm's version support policy)."""
 
-INSTALL_HELM = "install Helm: https://helm.sh/docs/intro/install/"
-
 # https://semver.org: what Helm's own clients, and the library that drives it here, can parse.
 _SEMVER = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
 
 
 async def helm_found(context: Context) -> Answer:
-    path = shutil.which(context.helm)
-    if path is None:
-        return failed(f"{context.helm} is not on PATH", fix=INSTALL_HELM)
+    path = await context.helm.found()
+    if not path:
+        return failed("helm is not on PATH", fix=INSTALL_HELM)
     return passed(path)
 
 
 async def helm_version(context: Context) -> Answer:
-    text = await _output(context.helm, "version", "--template", "{{.Version}}")
+    text = await context.helm.version()
     match = _SEMVER.fullmatch(text)
     if match is None:
         return failed(
@@ -52,28 +48,6 @@ async def helm_version(context: Context) -> Answer:
 
 def _text(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
-
-
-async def _output(*command: str) -> str:
-    """Standard output of a short-lived program, stripped. Raises ToolMissing where it fails."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except OSError as error:
-        raise ToolMissing(f"{command[0]} cannot be run: {error.strerror}", hint=INSTALL_HELM) from error
-    try:
-        output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        raise ToolMissing(f"{' '.join(command[:2])} ended with code {process.returncode}", hint=INSTALL_HELM)
-    return output.decode(errors="replace").strip()
 
 
 CHECKS = (

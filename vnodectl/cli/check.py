@@ -17,9 +17,10 @@ from vnodectl.cli.run import log_to_stderr, run
 from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
 
 if TYPE_CHECKING:
-    from vnodectl.checks.context import Context, Target
+    from vnodectl.checks.context import Context
     from vnodectl.checks.model import Report
     from vnodectl.checks.runner import Selection
+    from vnodectl.checks.target import Target
     from vnodectl.clouds.azure import AzureSession
     from vnodectl.connector.cluster import Cluster
     from vnodectl.connector.settings import Settings
@@ -140,12 +141,13 @@ async def _once(settings: Settings, selection: Selection) -> Report:
 async def _context(stack: AsyncExitStack, settings: Settings, offline: bool) -> Context:
     """Whatever can be opened. UsageError where the user named a kubeconfig or context that is wrong."""
     from vnodectl.checks.context import Context
+    from vnodectl.checks.helm import HelmProgram
     from vnodectl.checks.model import Resource
     from vnodectl.connector.cluster import open_cluster
 
     target = _target(settings, "", "")
     if offline:
-        return Context(target=target)
+        return Context(target=target, helm=HelmProgram())
     from vnodectl.clouds.azure import AzureSession
 
     broken: dict[Resource, VnodectlError] = {}
@@ -165,6 +167,7 @@ async def _context(stack: AsyncExitStack, settings: Settings, offline: bool) -> 
         target=_target(settings, group, settings.location or await _location(azure, group)),
         kube=cluster.kube if cluster is not None else None,
         azure=azure,
+        helm=HelmProgram(),
         absent={} if azure is not None else {Resource.AZURE: _SIGN_IN},
         broken=broken,
     )
@@ -172,7 +175,7 @@ async def _context(stack: AsyncExitStack, settings: Settings, offline: bool) -> 
 
 def _target(settings: Settings, group: str, location: str) -> Target:
     """What would be installed. Without a region nothing can be named; UsageError for names that are wrong."""
-    from vnodectl.checks.context import Target
+    from vnodectl.checks.target import Target
     from vnodectl.connector import names
     from vnodectl.connector.names import Connector
     from vnodectl.connector.plan import DEFAULT_NAMESPACE, aks_cluster

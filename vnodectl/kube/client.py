@@ -11,12 +11,14 @@ import json
 import os
 import socket
 import ssl
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vnodectl.errors import ClusterUnreachable
+from vnodectl.httpdate import ahead
 from vnodectl.kube.errors import Expired, Throttled, Unauthorized, from_status
 
 if TYPE_CHECKING:
@@ -176,6 +178,13 @@ class KubeClient:
                         status = event.get("object") or {}
                         raise from_status(int(status.get("code") or 500), status, 1.0)
                     yield event
+
+    async def clock_skew(self) -> float | None:
+        """Seconds that the server's clock is ahead of this machine's; None where it does not tell."""
+        before = time.time()
+        async with self.stream("GET", "/version", timeout=10) as response:
+            await response.read()
+            return ahead(response.headers.get("Date"), before, time.time())
 
     # --- transport --------------------------------------------------------------------------------
 

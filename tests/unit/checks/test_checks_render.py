@@ -103,6 +103,7 @@ def test_json_is_one_document_with_the_same_keys_everywhere():
         "cause": "it is off",
         "fix": "turn it on",
         "skipped": "",
+        "fixable": False,
         "doc": "checks.md#vn-long-001",
         "attempts": 1,
         "durationSeconds": 1.26,

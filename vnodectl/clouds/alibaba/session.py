@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from vnodectl.clouds.alibaba import credentials, tags, transport
-from vnodectl.clouds.alibaba.errors import AlibabaError, AlibabaNotFound, AlibabaThrottled
+from vnodectl.clouds.alibaba.errors import AlibabaError, AlibabaNotFound, AlibabaThrottled, unreachable
 from vnodectl.clouds.alibaba.settings import AlibabaSettings
 from vnodectl.clouds.alibaba.transport import CallMeter, CallOptions, Wire
 from vnodectl.clouds.http import http_session, tls_context
 from vnodectl.errors import CloudUnreachable, UsageError, VnodectlError
+from vnodectl.httpdate import ahead
 
 if TYPE_CHECKING:
     import aiohttp
@@ -151,6 +152,24 @@ class AlibabaSession:
             body=body,
             retries=method == "GET",
         )
+
+    async def clock_skew(self) -> float | None:
+        """Seconds that the service's clock is ahead of this machine's; None where it does not tell.
+
+        Asked without a signature: one made with a wrong clock would be refused.
+        """
+        import aiohttp
+
+        before = self._clock()
+        try:
+            async with self.http.get(
+                f"https://{self.settings.host('sts')}/",
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=10),
+            ) as response:
+                return ahead(response.headers.get("Date"), before, self._clock())
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise unreachable(error) from None
 
     async def _call(
         self,

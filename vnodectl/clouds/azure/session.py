@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from vnodectl.clouds.azure.settings import AzureSettings
 from vnodectl.clouds.azure.transport import CallMeter
 from vnodectl.clouds.http import http_session, tls_context
 from vnodectl.errors import CloudUnreachable, UsageError
+from vnodectl.httpdate import ahead
 
 if TYPE_CHECKING:
     import aiohttp
@@ -69,6 +71,7 @@ class AzureSession:
         self._http: aiohttp.ClientSession | None = None
         self._credential: Any = None
         self._arm: Any = None
+        self._graph: Any = None
         self._instances: ContainerInstanceManagementClient | None = None
         self._services: ContainerServiceClient | None = None
 
@@ -91,7 +94,8 @@ class AzureSession:
 
     async def aclose(self) -> None:
         await self._stack.aclose()
-        self._http = self._credential = self._arm = self._instances = self._services = None
+        self._http = self._credential = self._arm = self._graph = None
+        self._instances = self._services = None
 
     # --- the pipeline -----------------------------------------------------------------------------
 
@@ -175,8 +179,40 @@ class AzureSession:
             raise AzureError(0, "ForeignOperationLink", "an operation's URL is at another host than ARM's")
         return await self._send("GET", url, None, None, retries=False)
 
+    async def graph(self, path: str, *, params: Mapping[str, str] | None = None) -> JSON:
+        """GET of Microsoft Graph, which knows applications and their secrets; `path` begins with `/v1.0/`."""
+        if self._graph is None:
+            from azure.mgmt.core import AsyncARMPipelineClient
+
+            self._graph = AsyncARMPipelineClient(
+                self.settings.graph_endpoint,
+                policies=transport.policies(self._credential, self.settings.graph_scope, CallMeter()),
+                transport=transport.transport(self.http),
+            )
+        url = self.settings.graph_endpoint + path
+        return (await self._exchange(self._graph, "GET", url, params, None, retries=True)).body
+
+    async def clock_skew(self) -> float | None:
+        """Seconds that ARM's clock is ahead of this machine's; None where it does not tell."""
+        before = time.time()
+        answer = await self.request("GET", self.subscription, SUBSCRIPTIONS_API)
+        date = next((value for key, value in answer.headers.items() if key.lower() == "date"), None)
+        return ahead(date, before, time.time())
+
     async def _send(
         self,
+        method: str,
+        url: str,
+        query: Mapping[str, str] | None,
+        body: JSON | None,
+        *,
+        retries: bool,
+    ) -> ArmResponse:
+        return await self._exchange(self._pipeline(), method, url, query, body, retries=retries)
+
+    async def _exchange(
+        self,
+        pipeline: Any,
         method: str,
         url: str,
         query: Mapping[str, str] | None,
@@ -189,7 +225,7 @@ class AzureSession:
         request = HttpRequest(method, url, params=query, json=body)
         options = {} if retries else {"retry_total": 0, "retry_status": 0}
         with azure_errors(self.redact):
-            response = await self._pipeline().send_request(request, **options)
+            response = await pipeline.send_request(request, **options)
             text = response.text()
         headers = {key: response.headers[key] for key in response.headers}
         if response.status_code >= 400:

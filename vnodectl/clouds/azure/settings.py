@@ -14,12 +14,16 @@ from vnodectl.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """One of Microsoft's clouds. `audience` is the resource that ARM's tokens are issued for."""
+    """One of Microsoft's clouds. `audience` is the resource that ARM's tokens are issued for.
+
+    `graph` is Microsoft Graph's endpoint and audience (learn.microsoft.com/graph/deployments).
+    """
 
     name: str
     authority_host: str
     arm_endpoint: str
     audience: str
+    graph: str
 
 
 # Names as in `az cloud list`; audiences as in azure.mgmt.core.tools.get_arm_endpoints.
@@ -28,18 +32,21 @@ PUBLIC = Cloud(
     "https://login.microsoftonline.com",
     "https://management.azure.com",
     "https://management.azure.com",
+    "https://graph.microsoft.com",
 )
 CHINA = Cloud(
     "AzureChinaCloud",
     "https://login.chinacloudapi.cn",
     "https://management.chinacloudapi.cn",
     "https://management.chinacloudapi.cn",
+    "https://microsoftgraph.chinacloudapi.cn",
 )
 US_GOVERNMENT = Cloud(
     "AzureUSGovernment",
     "https://login.microsoftonline.us",
     "https://management.usgovcloudapi.net",
     "https://management.core.usgovcloudapi.net",
+    "https://graph.microsoft.us",
 )
 CLOUDS = (PUBLIC, CHINA, US_GOVERNMENT)
 
@@ -55,6 +62,7 @@ class AzureSettings:
 
     `arm_endpoint` and `authority_host` are https URLs; each is derived from the other where only one
     is given and it is one of Microsoft's. `ca_bundle` is a PEM file trusted besides the system roots.
+    `graph_host` is Microsoft Graph's https URL, for a private cloud that has it elsewhere than ARM.
     """
 
     subscription_id: str = ""
@@ -66,6 +74,7 @@ class AzureSettings:
     authority_host: str = PUBLIC.authority_host
     arm_endpoint: str = PUBLIC.arm_endpoint
     ca_bundle: str = ""
+    graph_host: str = ""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> AzureSettings:
@@ -84,6 +93,7 @@ class AzureSettings:
             client_secret_file=env.get("VNODECTL_AZURE_CLIENT_SECRET_FILE", ""),
             federated_token_file=env.get("AZURE_FEDERATED_TOKEN_FILE", ""),
             ca_bundle=env.get("VNODECTL_CA_BUNDLE", ""),
+            graph_host=_https("VNODECTL_GRAPH_ENDPOINT", env.get("VNODECTL_GRAPH_ENDPOINT", "")),
         )
         cloud = _cloud_of(authority, endpoint)
         if not settings.subscription_id:
@@ -102,6 +112,16 @@ class AzureSettings:
     def scope(self) -> str:
         """The OAuth scope of ARM's tokens; a custom endpoint takes those of the cloud of its authority."""
         return f"{_cloud_of(self.authority_host, self.arm_endpoint).audience}/.default"
+
+    @property
+    def graph_endpoint(self) -> str:
+        """Of the cloud; a private one (the sandbox) has everything at one address."""
+        known = next((one for one in CLOUDS if _host(one.arm_endpoint) == _host(self.arm_endpoint)), None)
+        return self.graph_host or (known.graph if known else self.arm_endpoint)
+
+    @property
+    def graph_scope(self) -> str:
+        return f"{_cloud_of(self.authority_host, self.arm_endpoint).graph}/.default"
 
     @property
     def known_authority(self) -> bool:

@@ -1,0 +1,63 @@
+"""The helm program as checks read it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from typing import TYPE_CHECKING
+
+from vnodectl.checks.readers import JSON
+from vnodectl.errors import ToolMissing
+
+if TYPE_CHECKING:
+    from vnodectl.connector.plan import Plan
+
+INSTALL_HELM = "install Helm: https://helm.sh/docs/intro/install/"
+
+
+class HelmProgram:
+    """A HelmReader. `path` is the program or its name, looked up on PATH; `plan` what is to be installed."""
+
+    def __init__(self, path: str = "helm", plan: Plan | None = None) -> None:
+        self._path = path
+        self._plan = plan
+
+    async def found(self) -> str:
+        return shutil.which(self._path) or ""
+
+    async def version(self) -> str:
+        return await _output(self._path, "version", "--template", "{{.Version}}")
+
+    async def manifests(self) -> list[JSON]:
+        if self._plan is None:
+            return []
+        from vnodectl.connector import release
+        from vnodectl.connector.helm import Helm
+        from vnodectl.connector.redact import redactor
+
+        helm = await Helm.open(
+            kubeconfig=None, context=None, redact=redactor(self._plan.secrets), executable=self._path
+        )
+        return await release.render(self._plan, helm)
+
+
+async def _output(*command: str) -> str:
+    """Standard output of a short-lived program, stripped. Raises ToolMissing where it fails."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+    except OSError as error:
+        raise ToolMissing(f"{command[0]} cannot be run: {error.strerror}", hint=INSTALL_HELM) from error
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise ToolMissing(f"{' '.join(command[:2])} ended with code {process.returncode}", hint=INSTALL_HELM)
+    return output.decode(errors="replace").strip()

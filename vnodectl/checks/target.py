@@ -1,0 +1,108 @@
+"""What is to be installed, as far as checks care. Plain data, so that a recording can hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vnodectl.connector.identity import ManagedIdentity, ServicePrincipal
+from vnodectl.connector.names import Connector
+
+if TYPE_CHECKING:
+    from vnodectl.connector.identity import Identity
+    from vnodectl.connector.plan import Plan
+
+SERVICE_PRINCIPAL = "servicePrincipal"
+WORKLOAD_IDENTITY = "workloadIdentity"
+MANAGED_IDENTITY = "managedIdentity"
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityRef:
+    """Who the connector is in Azure, without its secret. An empty `kind` means that nobody said."""
+
+    kind: str = ""
+    client_id: str = ""
+
+    @classmethod
+    def of(cls, identity: Identity | None) -> IdentityRef:
+        if identity is None:
+            return cls()
+        if isinstance(identity, ServicePrincipal):
+            return cls(SERVICE_PRINCIPAL, identity.client_id)
+        if isinstance(identity, ManagedIdentity):
+            return cls(MANAGED_IDENTITY, identity.client_id)
+        return cls(WORKLOAD_IDENTITY, identity.client_id)
+
+
+@dataclass(frozen=True, slots=True)
+class AlibabaTarget:
+    """Where container groups go in Alibaba Cloud. `cluster` is the id of an ACK cluster."""
+
+    region: str = ""
+    vswitches: tuple[str, ...] = ()
+    security_group: str = ""
+    cluster: str = ""
+    eip: bool = False
+    """Whether groups get public addresses of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Empty strings mean "not given".
+
+    `cluster_resource_group` and `cluster` name an AKS cluster; `resource_group`, `region` and `subnet_id`
+    say where container groups go; `caller` is the client id that the session itself signs in with, where it
+    is known; `chart` is a reference as the user gave it, "" for the chart that is built in.
+    """
+
+    connectors: tuple[Connector, ...] = ()
+    namespace: str = ""
+    cluster_resource_group: str = ""
+    cluster: str = ""
+    resource_group: str = ""
+    region: str = ""
+    cloud: str = "azure"
+    subnet_id: str = ""
+    identity: IdentityRef = field(default_factory=IdentityRef)
+    caller: str = ""
+    chart: str = ""
+    alibaba: AlibabaTarget = field(default_factory=AlibabaTarget)
+
+    @classmethod
+    def from_plan(cls, plan: Plan, *, caller: str = "") -> Target:
+        return cls(
+            connectors=plan.connectors,
+            namespace=plan.namespace,
+            cluster_resource_group=plan.cluster.resource_group if plan.cluster else "",
+            cluster=plan.cluster.name if plan.cluster else "",
+            resource_group=plan.azure.resource_group,
+            region=plan.azure.region,
+            cloud=plan.cloud,
+            subnet_id=plan.azure.subnet_id,
+            identity=IdentityRef.of(plan.identity),
+            caller=caller,
+            chart=plan.chart,
+        )
+
+    @property
+    def os_types(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(connector.os_type for connector in self.connectors))
+
+    def document(self) -> dict[str, Any]:
+        """As JSON, for `from_document`."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Target:
+        """Raises TypeError or KeyError for what `document` did not make."""
+        plain = dict(document)
+        alibaba = dict(plain.pop("alibaba"))
+        alibaba["vswitches"] = tuple(alibaba["vswitches"])
+        return cls(
+            connectors=tuple(Connector(**one) for one in plain.pop("connectors")),
+            identity=IdentityRef(**plain.pop("identity")),
+            alibaba=AlibabaTarget(**alibaba),
+            **plain,
+        )
