@@ -57,6 +57,102 @@ async def test_an_unregistered_provider_refuses_until_its_registration_has_ended
         assert {one.namespace async for one in providers.list()} >= {ACI, "Microsoft.ContainerService"}
 
 
+async def test_a_provider_tells_regions_and_zones_of_each_type() -> None:
+    regions = [
+        {"name": "eastus", "displayName": "East US", "zones": ["1", "2", "3"], "groupZones": ["2"]},
+        {"name": "norwayeast", "displayName": "Norway East", "containerInstances": False, "zones": ["1"]},
+    ]
+    async with azure(regions=regions) as (_, sdk):
+        types = {one.resource_type: one for one in (await sdk.resources.providers.get(ACI)).resource_types}
+        groups = types["containerGroups"]
+        assert groups.locations == ["East US"]
+        assert "2023-05-01" in groups.api_versions
+        assert [(one.location, one.zones) for one in groups.zone_mappings] == [("East US", ["2"])]
+        network = await sdk.resources.providers.get("Microsoft.Network")
+        names = {one.resource_type: one.locations for one in network.resource_types}
+        assert names["networkSecurityGroups"] == ["East US", "Norway East"]
+        body = container_group() | {"zones": ["1"]}
+        with pytest.raises(HttpResponseError, match="InvalidAvailabilityZone"):
+            await create(sdk, "web", body)
+        assert (await create(sdk, "web", body | {"zones": ["2"]})).zones == ["2"]
+
+
+async def test_what_a_region_offers_and_what_is_left_of_it() -> None:
+    changes = {
+        "regions": [
+            {
+                "name": LOCATION,
+                "gpus": ["V100"],
+                "spot": False,
+                "sizes": {"Linux": {"cpu": 31, "memoryInGB": 240}},
+            }
+        ],
+        "quotas": {LOCATION: {"StandardCores": 10, "StandardV100Cores": 1}},
+    }
+    async with azure(**changes) as (_, sdk):
+        offers = [one async for one in sdk.aci.location.list_capabilities(LOCATION)]
+        largest = {(one.os_type, one.ip_address_type, one.gpu): one.capabilities for one in offers}
+        assert largest["Linux", "Private", "None"].max_cpu == 31
+        assert largest["Windows", "Public", "None"].max_memory_in_gb == 16
+        assert largest["Linux", "Public", "V100"].max_gpu_count == 4
+
+        def asking(**requests: Any) -> dict[str, Any]:
+            resources = {"requests": {"cpu": 2, "memoryInGB": 4, **requests}}
+            return container_group(containers=[container(resources=resources)])
+
+        await create(sdk, "gpu", asking(gpu={"count": 1, "sku": "V100"}))
+        usage = {one.name.value: one async for one in sdk.aci.location.list_usage(LOCATION)}
+        assert (usage["StandardCores"].current_value, usage["StandardCores"].limit) == (2, 10)
+        assert (usage["StandardV100Cores"].current_value, usage["ContainerGroups"].current_value) == (1, 1)
+        for name, body, code in (
+            ("more", asking(gpu={"count": 1, "sku": "V100"}), "ContainerGroupQuotaReached"),
+            ("other", asking(gpu={"count": 1, "sku": "K80"}), "GPU sku 'K80' is not available"),
+            ("big", asking(cpu=9), "ContainerGroupQuotaReached"),
+        ):
+            with pytest.raises(HttpResponseError, match=code):
+                await create(sdk, name, body)
+        spot = container_group(priority="Spot")
+        del spot["properties"]["ipAddress"]
+        with pytest.raises(HttpResponseError, match="Spot priority is not available"):
+            await create(sdk, "spot", spot)
+
+
+async def test_a_disabled_subscription_can_only_be_read() -> None:
+    async with azure() as (emulator, sdk):
+        await create(sdk, "web")
+        emulator.seed({"subscriptionState": "Disabled"})
+        path = f"/subscriptions/{emulator.world.subscription}?api-version=2022-12-01"
+        assert (await send(sdk, "GET", path)).json()["state"] == "Disabled"
+        with pytest.raises(HttpResponseError, match="ReadOnlyDisabledSubscription"):
+            await create(sdk, "more")
+        assert (await sdk.aci.container_groups.get(GROUP, "web")).name == "web"
+
+
+async def test_storage_registries_and_workspaces() -> None:
+    changes = {
+        "storageAccounts": [
+            {"name": "files", "resourceGroup": GROUP, "kind": "Storage", "sku": {"name": "Standard_GRS"}}
+        ],
+        "registries": [{"name": "images", "resourceGroup": GROUP}],
+        "workspaces": [{"name": "logs", "resourceGroup": GROUP}],
+    }
+    async with azure(**changes) as (emulator, sdk):
+        base = f"/subscriptions/{emulator.world.subscription}/resourceGroups/{GROUP}/providers"
+        account = f"{base}/Microsoft.Storage/storageAccounts/files"
+        body = (await send(sdk, "GET", f"{account}?api-version=2023-05-01")).json()
+        assert (body["kind"], body["sku"]["name"]) == ("Storage", "Standard_GRS")
+        keys = (await send(sdk, "POST", f"{account}/listKeys?api-version=2023-05-01")).json()["keys"]
+        assert [key["keyName"] for key in keys] == ["key1", "key2"]
+        registry = f"{base}/Microsoft.ContainerRegistry/registries/images?api-version=2023-07-01"
+        assert (await send(sdk, "GET", registry)).json()["properties"]["adminUserEnabled"] is False
+        workspace = f"{base}/Microsoft.OperationalInsights/workspaces/logs/sharedKeys?api-version=2022-10-01"
+        assert (await send(sdk, "POST", workspace)).json()["primarySharedKey"]
+        listed = [one.type async for one in sdk.resources.resources.list_by_resource_group(GROUP)]
+        assert "Microsoft.Storage/storageAccounts" in listed
+        await (await sdk.resources.resource_groups.begin_delete(GROUP)).result()
+        assert emulator.world.stored == {}
+
+
 async def test_limits_are_told_and_kept() -> None:
     async with azure(limits={"reads": 3, "readsPerSecond": 0.5}) as (emulator, sdk):
         emulator.clock.freeze()
@@ -319,7 +415,7 @@ async def test_the_table_of_what_is_emulated_needs_no_emulator() -> None:
     async with azure() as (emulator, _):
         assert emulator.routes_table() == routes_table()
     table = routes_table()
-    assert table.count("| PUT |") == 2
+    assert "| PUT | `/subscriptions/{subscriptionId}/resourcegroups/{resourceGroupName}` |" in table
     assert "`/{tenant}/oauth2/v2.0/token`" in table
 
 

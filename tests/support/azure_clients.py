@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import Any
 
 from azure.identity.aio import ClientSecretCredential
@@ -16,10 +17,14 @@ from vnodectl.emulator.azure.service import AzureEmulator
 CLIENT = "11111111-2222-3333-4444-555555555555"
 SECRET = "the-secret-of-the-service-principal"
 READER = "11111111-2222-3333-4444-666666666666"
+OWNER = "11111111-2222-3333-4444-777777777777"
 GROUP = "connectors"
 LOCATION = "eastus"
 QUICK = {
     "registration": 0,
+    "resource": 0,
+    "standbyRefill": 0,
+    "standbyStart": 0,
     "groupPending": 0,
     "groupStart": 0,
     "groupDelete": 0,
@@ -35,6 +40,7 @@ def seed(**changes: Any) -> dict[str, Any]:
         "servicePrincipals": [
             {"clientId": CLIENT, "secret": SECRET},
             {"clientId": READER, "secret": SECRET, "roles": [{"role": "Reader"}]},
+            {"clientId": OWNER, "secret": SECRET, "roles": [{"role": "Owner"}]},
         ],
         "timings": QUICK,
         **changes,
@@ -53,12 +59,43 @@ class Clients:
             "polling_interval": 0.01,
         }
         self._arguments = (credential, emulator.world.subscription)
+        self._made: list[Any] = []
         self.aci = ContainerInstanceManagementClient(*self._arguments, **self._options)
         self.aks = ContainerServiceClient(*self._arguments, **self._options)
         self.resources = ResourceManagementClient(*self._arguments, **self._options)
 
+    @cached_property
+    def network(self) -> Any:
+        from azure.mgmt.network.aio import NetworkManagementClient
+
+        return self._also(NetworkManagementClient)
+
+    @cached_property
+    def authorization(self) -> Any:
+        from azure.mgmt.authorization.aio import AuthorizationManagementClient
+
+        return self._also(AuthorizationManagementClient)
+
+    @cached_property
+    def identities(self) -> Any:
+        from azure.mgmt.msi.aio import ManagedServiceIdentityClient
+
+        return self._also(ManagedServiceIdentityClient)
+
+    @cached_property
+    def monitor(self) -> Any:
+        from azure.mgmt.monitor.aio import MonitorManagementClient
+
+        return self._also(MonitorManagementClient)
+
+    def _also(self, kind: Any) -> Any:
+        """A client whose import costs something: only where a test asks for it."""
+        client = kind(*self._arguments, **self._options)
+        self._made.append(client)
+        return client
+
     async def close(self) -> None:
-        for client in (self.aci, self.aks, self.resources):
+        for client in (self.aci, self.aks, self.resources, *self._made):
             await client.close()
 
 

@@ -25,6 +25,10 @@ def serve(
         int, typer.Option(help="The cloud's API (and Azure's token endpoint); 0: any free port.")
     ] = 0,
     imds_port: Annotated[int, typer.Option(help="Azure's metadata endpoint; 0: any free port.")] = 0,
+    graph_port: Annotated[int, typer.Option(help="Microsoft Graph; 0: any free port.")] = 0,
+    proxy_port: Annotated[
+        int, typer.Option(help="The CONNECT proxy for clients of Azure's own host names; 0: any free port.")
+    ] = 0,
     control_port: Annotated[int, typer.Option(help="The control API, always on 127.0.0.1; 0: any.")] = 0,
     tls_cert: Annotated[
         Path | None, typer.Option(help="The server's certificate (PEM); default: one of its own.")
@@ -56,6 +60,8 @@ def serve(
         bind=bind,
         port=port,
         imds_port=imds_port,
+        graph_port=graph_port,
+        proxy_port=proxy_port,
         control_port=control_port,
         tls_cert=tls_cert,
         tls_key=tls_key,

@@ -39,6 +39,10 @@ class Listener:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{scheme}://{host}:{self._port}"
 
+    @property
+    def address(self) -> tuple[str, int]:
+        return self._host, self._port
+
     async def start(self) -> None:
         """Raises VnodectlError where the address cannot be had."""
         from aiohttp import web

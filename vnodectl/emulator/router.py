@@ -1,4 +1,7 @@
-"""Paths with `{parameters}`, matched without regard to case, and a table of them for the documentation."""
+"""Paths with `{parameters}`, matched without regard to case, and a table of them for the documentation.
+
+A template that begins with `/{+name}/` matches below any path: the parameter is that path, with its slashes.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,13 @@ class Router(Generic[H]):
     def __init__(self, routes: Iterable[Route[H]]) -> None:
         self.routes = tuple(routes)
         self._by_length: dict[int, list[tuple[tuple[str, ...], Route[H]]]] = {}
+        self._below: list[tuple[str, tuple[str, ...], Route[H]]] = []
         for route in self.routes:
             segments = _segments(route.template)
-            self._by_length.setdefault(len(segments), []).append((segments, route))
+            if segments and segments[0].startswith("{+"):
+                self._below.append((segments[0][2:-1], segments[1:], route))
+            else:
+                self._by_length.setdefault(len(segments), []).append((segments, route))
 
     def match(self, method: str, path: str) -> Match[H] | None:
         for route, params in self._candidates(path):
@@ -64,6 +71,10 @@ class Router(Generic[H]):
             params = _bind(segments, given)
             if params is not None:
                 found.append((route, params))
+        for name, segments, route in self._below:
+            start = len(given) - len(segments)
+            if start >= 0 and (params := _bind(segments, given[start:])) is not None:
+                found.append((route, {name: "/" + "/".join(given[:start])} | params))
         return found
 
 

@@ -38,6 +38,8 @@ class ServeOptions:
     bind: str = "127.0.0.1"
     port: int = 0
     imds_port: int = 0
+    graph_port: int = 0
+    proxy_port: int = 0
     control_port: int = 0
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -124,7 +126,11 @@ def _azure(options: ServeOptions) -> Maker:
     from vnodectl.emulator.azure.service import AzureEmulator
 
     config = AzureConfig.from_file(options.seed) if options.seed else AzureConfig()
-    sockets = _sockets(options) | {"imds_port": options.imds_port}
+    sockets = _sockets(options) | {
+        "imds_port": options.imds_port,
+        "graph_port": options.graph_port,
+        "proxy_port": options.proxy_port,
+    }
 
     def make(parts: Parts) -> Emulator:
         return AzureEmulator(config, windows_engine=parts.windows_engine, **_common(parts), **sockets)
@@ -137,8 +143,13 @@ def _alibaba(options: ServeOptions) -> Maker:
     from vnodectl.emulator.alibaba.seed import config_of_file
     from vnodectl.emulator.alibaba.service import AlibabaEmulator
 
-    if options.imds_port:
-        raise UsageError("--imds-port is of Azure only: no metadata service of Alibaba Cloud is emulated")
+    azure_only = {
+        "--imds-port": options.imds_port,
+        "--graph-port": options.graph_port,
+        "--proxy-port": options.proxy_port,
+    }
+    if given := [name for name, value in azure_only.items() if value]:
+        raise UsageError(f"{given[0]} is of Azure only: nothing of the kind is emulated of Alibaba Cloud")
     config = config_of_file(options.seed) if options.seed else AlibabaConfig()
 
     def make(parts: Parts) -> Emulator:

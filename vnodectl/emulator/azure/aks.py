@@ -7,13 +7,14 @@ while the emulator runs.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from vnodectl.emulator.azure.calls import Answer, ArmRoute, Call, page
 from vnodectl.emulator.azure.config import SeededCluster
 from vnodectl.emulator.azure.errors import ArmError, bad_request, resource_not_found
+from vnodectl.emulator.azure.shapes import laid_over, resource_id
 from vnodectl.emulator.azure.world import World
 from vnodectl.emulator.documents import JSON
 from vnodectl.emulator.router import Route
@@ -128,9 +129,14 @@ class ManagedClusters:
             "type": KIND,
             "location": cluster.location,
             "tags": dict(cluster.tags),
-            "identity": {"type": "SystemAssigned", "tenantId": self._world.tenant},
-            "sku": {"name": "Base", "tier": "Free"},
-            "properties": laid_over(_defaults(cluster), cluster.properties),
+            "identity": cluster.identity
+            or {
+                "type": "SystemAssigned",
+                "tenantId": self._world.tenant,
+                "principalId": _guid(cluster, "control-plane"),
+            },
+            "sku": cluster.sku or {"name": "Base", "tier": "Free"},
+            "properties": laid_over(_defaults(self._world.subscription, cluster), cluster.properties),
         }
 
     def _pools(self, cluster: SeededCluster) -> list[JSON]:
@@ -148,11 +154,17 @@ class ManagedClusters:
 
 
 def _cluster_id(subscription: str, cluster: SeededCluster) -> str:
-    group = f"/subscriptions/{subscription}/resourceGroups/{cluster.resource_group}"
-    return f"{group}/providers/{KIND}/{cluster.name}"
+    return resource_id(subscription, cluster.resource_group, KIND, cluster.name)
 
 
-def _defaults(cluster: SeededCluster) -> JSON:
+def _guid(cluster: SeededCluster, what: str) -> str:
+    """The same at each call."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{cluster.resource_group}/{cluster.name}/{what}".casefold()))
+
+
+def _defaults(subscription: str, cluster: SeededCluster) -> JSON:
+    """A new cluster with Azure CNI and one node pool. Pure."""
+    kubelet = f"{cluster.name}-agentpool"
     return {
         "provisioningState": "Succeeded",
         "powerState": {"code": "Running"},
@@ -179,28 +191,31 @@ def _defaults(cluster: SeededCluster) -> JSON:
         "networkProfile": {
             "networkPlugin": "azure",
             "networkPolicy": "none",
+            "networkDataplane": "azure",
+            "ipFamilies": ["IPv4"],
             "serviceCidr": "10.0.0.0/16",
+            "serviceCidrs": ["10.0.0.0/16"],
             "dnsServiceIP": "10.0.0.10",
             "outboundType": "loadBalancer",
             "loadBalancerSku": "standard",
         },
         "addonProfiles": {},
+        "identityProfile": {
+            "kubeletidentity": {
+                "resourceId": resource_id(
+                    subscription,
+                    cluster.node_resource_group,
+                    "Microsoft.ManagedIdentity/userAssignedIdentities",
+                    kubelet,
+                ),
+                "clientId": _guid(cluster, "kubelet-client"),
+                "objectId": _guid(cluster, "kubelet"),
+            }
+        },
         "apiServerAccessProfile": {"enablePrivateCluster": False},
         "oidcIssuerProfile": {"enabled": False},
         "securityProfile": {},
     }
-
-
-def laid_over(base: Any, over: Any) -> Any:
-    """Objects are merged, everything else is replaced."""
-    if isinstance(base, Mapping) and isinstance(over, Mapping):
-        return {
-            name: laid_over(base[name], over[name])
-            if name in base and name in over
-            else over.get(name, base.get(name))
-            for name in (*base, *(name for name in over if name not in base))
-        }
-    return over
 
 
 def _credential(name: str, file: str) -> JSON:

@@ -10,10 +10,10 @@ import json
 import logging
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from vnodectl.emulator.azure.access import authorize
+from vnodectl.emulator.azure.access import Access
 from vnodectl.emulator.azure.calls import Answer, Call, Handler
 from vnodectl.emulator.azure.config import Principal
 from vnodectl.emulator.azure.errors import ArmError, bad_request, error_body, invalid_content
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-(preview|beta|alpha|privatepreview))?", re.IGNORECASE)
+_SUBSCRIPTION = re.compile(r"/subscriptions/([^/]+)", re.IGNORECASE)
 _NAMESPACE = re.compile(r".*/providers/([^/]+)(?:/([^/]+))?", re.IGNORECASE)
 
 
@@ -40,6 +41,7 @@ class ArmFront:
         tokens: Tokens,
         gateway: Gateway,
         router: Router[Handler],
+        access: Access,
         audiences: Callable[[], tuple[str, ...]],
     ) -> None:
         self.throttle = Throttle(world.clock, world.subscription)
@@ -47,6 +49,7 @@ class ArmFront:
         self._tokens = tokens
         self._gateway = gateway
         self._router = router
+        self._access = access
         self._audiences = audiences
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -85,12 +88,13 @@ class ArmFront:
         if match is None:
             raise self._unknown(request.method, request.path, version)
         self._check_version(match, version)
-        subscription = match.params.get("subscriptionId", self._world.subscription)
+        subscription = _subscription_of(match.params, self._world.subscription)
         if subscription.casefold() != self._world.subscription.casefold():
             raise ArmError(
                 404, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found."
             )
-        authorize(principal, request.method, request.path, match.route.template)
+        self._access.authorize(principal, request.method, request.path, match.route.template, match.params)
+        self._check_subscription(request.method, match.route.template)
         self._check_registration(match.route.template)
         headers |= self.throttle.take(request.method, principal.client_id, self._world.limits)
         call = Call(
@@ -142,6 +146,18 @@ class ArmFront:
             f"'{supported}'. The supported locations are '{regions}'.",
         )
 
+    def _check_subscription(self, method: str, template: str) -> None:
+        reading = method in ("GET", "HEAD")
+        if template.casefold().startswith("/subscriptions/{") and not reading:
+            state = self._world.subscription_state
+            if state in ("Disabled", "Deleted"):
+                raise ArmError(
+                    409,
+                    "ReadOnlyDisabledSubscription",
+                    f"The subscription '{self._world.subscription}' is disabled and therefore marked as read "
+                    "only. You cannot perform any write actions on this subscription until it is re-enabled.",
+                )
+
     def _check_registration(self, template: str) -> None:
         provider = _NAMESPACE.match(template)
         if provider is None or not template.casefold().startswith("/subscriptions/"):
@@ -180,6 +196,12 @@ class ArmFront:
             f"The resource type '{provider[2] or ''}' could not be found in the namespace '{namespace}' for "
             f"api version '{version}'. It is not emulated.",
         )
+
+
+def _subscription_of(params: Mapping[str, str], default: str) -> str:
+    """Of the path, also where it stands in a scope; `default` where it names none."""
+    scope = _SUBSCRIPTION.match(params.get("scope", ""))
+    return params.get("subscriptionId") or (scope[1] if scope else default)
 
 
 def response(status: int, body: Any, headers: dict[str, str]) -> web.Response:

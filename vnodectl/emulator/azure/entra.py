@@ -146,7 +146,7 @@ class Entra:
         if assertion := form.get("client_assertion"):
             if form.get("client_assertion_type") != JWT_BEARER:
                 raise _missing("client_assertion_type")
-            check_assertion(principal, assertion, self._world.clock.wall())
+            check_assertion(principal, assertion, self._world.clock.wall(), self._world.issuers)
             return
         secret = form.get("client_secret", "")
         if not secret:

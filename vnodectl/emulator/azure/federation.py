@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from vnodectl.emulator import jose
-from vnodectl.emulator.azure.config import FederatedCredential, Principal
+from vnodectl.emulator.azure.config import FederatedCredential, Keys, Principal
 from vnodectl.emulator.azure.errors import EntraError
 
 
-def check_assertion(principal: Principal, assertion: str, now: float) -> None:
+def check_assertion(
+    principal: Principal, assertion: str, now: float, issuers: Mapping[str, Keys] | None = None
+) -> None:
     """Raises EntraError unless one of the principal's federated credentials covers the token.
 
-    `now` is the real time: the token's issuer does not follow the emulated clock.
+    `now` is the real time: the token's issuer does not follow the emulated clock. `issuers` are keys by
+    issuer, for credentials that bring none of their own.
     """
     try:
         token = jose.parse(assertion)
@@ -28,7 +32,8 @@ def check_assertion(principal: Principal, assertion: str, now: float) -> None:
             700024,
             "Client assertion is not within its valid time range. Check its nbf and exp.",
         )
-    for key in _keys(credential, str(token.header.get("kid", ""))):
+    where = credential.keys or (issuers or {}).get(credential.issuer.rstrip("/")) or Keys()
+    for key in _keys(where, credential.issuer, str(token.header.get("kid", ""))):
         try:
             jose.verify(token, key)
             return
@@ -69,17 +74,14 @@ def _no_match(number: int, part: str, value: str) -> EntraError:
     )
 
 
-def _keys(credential: FederatedCredential, kid: str) -> list[jose.PublicKey]:
+def _keys(where: Keys, issuer: str, kid: str) -> list[jose.PublicKey]:
     try:
         return jose.issuer_keys(
-            kid,
-            jwks=credential.jwks,
-            jwks_file=credential.jwks_file,
-            public_key_file=credential.public_key_file,
+            kid, jwks=where.jwks, jwks_file=where.jwks_file, public_key_file=where.public_key_file
         )
     except jose.BadToken as error:
         raise EntraError(
-            400, "invalid_request", 50166, f"The key set of the issuer '{credential.issuer}' cannot be read."
+            400, "invalid_request", 50166, f"The key set of the issuer '{issuer}' cannot be read."
         ) from error
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from vnodectl.emulator.azure.config import Principal
+from vnodectl.emulator.azure.identities import identity_id
 from vnodectl.emulator.azure.tokens import Tokens
 from vnodectl.emulator.azure.world import World
 from vnodectl.emulator.documents import JSON
@@ -109,14 +110,6 @@ class Imds:
         if not assigned:
             raise _Refused(400, "invalid_request", "Identity not found")
         return assigned[0]
-
-
-def identity_id(subscription: str, identity: Principal) -> str:
-    """The resource id of a managed identity."""
-    return (
-        f"/subscriptions/{subscription}/resourceGroups/{identity.resource_group}/providers/"
-        f"Microsoft.ManagedIdentity/userAssignedIdentities/{identity.name}"
-    )
 
 
 def _fault_answer(fault: FaultRule) -> web.Response:

@@ -17,15 +17,25 @@ IN_PROGRESS, SUCCEEDED, FAILED, CANCELED = "InProgress", "Succeeded", "Failed", 
 
 @dataclass(slots=True)
 class Operation:
-    """`base` is the path under which it is followed, without the last two segments."""
+    """`base` is the path under which it is followed, without the last two segments.
+
+    One with `due` (seconds of the clock) succeeds by itself at that moment, unless it has failed before.
+    """
 
     id: str
     base: str
     started: float
+    due: float | None = None
     status: str = IN_PROGRESS
     ended: float | None = None
     code: str = ""
     message: str = ""
+
+    def at(self, now: float) -> tuple[str, float | None]:
+        """Its status and its end (None: not yet) as they are at `now`."""
+        if self.ended is None and self.due is not None and now >= self.due:
+            return SUCCEEDED, self.due
+        return self.status, self.ended
 
 
 KEPT = 20_000
@@ -39,8 +49,10 @@ class Operations:
         self._world = world
         self._all: dict[str, Operation] = {}
 
-    def start(self, base: str) -> Operation:
-        operation = Operation(str(uuid.uuid4()), base, self._world.clock.now())
+    def start(self, base: str, *, lasts: float | None = None) -> Operation:
+        """Until somebody says how it ended; one that `lasts` seconds of the clock ends by itself."""
+        now = self._world.clock.now()
+        operation = Operation(str(uuid.uuid4()), base, now, None if lasts is None else now + lasts)
         self._all[operation.id] = operation
         if len(self._all) > KEPT:
             del self._all[next(iter(self._all))]
@@ -82,26 +94,28 @@ class Operations:
 
     async def get_status(self, call: Call) -> Answer:
         operation = self._find(call)
+        status, ended = operation.at(self._world.clock.now())
         body: JSON = {
             "id": call.path,
             "name": operation.id,
-            "status": operation.status,
+            "status": status,
             "startTime": iso(operation.started),
         }
-        if operation.ended is None:
+        if ended is None:
             return Answer(200, body, self._retry_after())
-        body["endTime"] = iso(operation.ended)
-        if operation.status == FAILED:
+        body["endTime"] = iso(ended)
+        if status == FAILED:
             body["error"] = error_body(operation.code, operation.message)
         return Answer(200, body)
 
     async def get_result(self, call: Call) -> Answer:
         operation = self._find(call)
-        if operation.status == IN_PROGRESS:
+        status, _ = operation.at(self._world.clock.now())
+        if status == IN_PROGRESS:
             return Answer(202, None, self.location_header(operation, call))
-        if operation.status == FAILED:
+        if status == FAILED:
             raise ArmError(409, operation.code, operation.message)
-        return Answer(200 if operation.status == SUCCEEDED else 204)
+        return Answer(200 if status == SUCCEEDED else 204)
 
     def _find(self, call: Call) -> Operation:
         operation = self._all.get(call.params["operationId"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from vnodectl.emulator.azure.calls import Answer, ArmRoute, Call, page, tags_of
-from vnodectl.emulator.azure.config import CONTAINER_GROUPS, normal_location
+from vnodectl.emulator.azure.config import normal_location
 from vnodectl.emulator.azure.errors import ArmError, bad_request
 from vnodectl.emulator.azure.operations import Operation, Operations
 from vnodectl.emulator.azure.world import ALWAYS_REGISTERED, ResourceGroup, World
@@ -136,7 +136,7 @@ class Resources:
             "subscriptionId": subscription,
             "tenantId": self._world.tenant,
             "displayName": self._world.seeded.subscription_name,
-            "state": "Enabled",
+            "state": self._world.subscription_state,
             "subscriptionPolicies": {"spendingLimit": "Off"},
             "authorizationSource": "RoleBased",
         }
@@ -184,12 +184,26 @@ class Resources:
     def _provider(self, namespace: str) -> JSON:
         types = []
         for name, versions in self._types.get(namespace, {}).items():
-            offered = [
-                region.display_name
+            kind = f"{namespace}/{name}"
+            regions = [
+                region
                 for region in self._world.regions.values()
-                if region.container_instances or f"{namespace}/{name}" != CONTAINER_GROUPS
+                if region.container_instances or namespace != "Microsoft.ContainerInstance"
             ]
-            types.append({"resourceType": name, "locations": offered, "apiVersions": list(versions)})
+            zoned = [
+                {"location": region.display_name, "zones": list(zones)}
+                for region in regions
+                if (zones := region.zones_of(kind))
+            ]
+            types.append(
+                {
+                    "resourceType": name,
+                    "locations": [region.display_name for region in regions],
+                    "apiVersions": list(versions),
+                    "zoneMappings": zoned,
+                    "capabilities": "CrossResourceGroupResourceMove, SupportsTags, SupportsLocation",
+                }
+            )
         return {
             "id": f"/subscriptions/{self._world.subscription}/providers/{namespace}",
             "namespace": namespace,
@@ -290,6 +304,25 @@ class Resources:
             "properties": {"provisioningState": "Deleting" if group.deleting else "Succeeded"},
         }
         return body | {"tags": dict(group.tags)} if group.tags else body
+
+
+def resource_types(routes: Iterable[ArmRoute]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Each type that `routes` serve, by namespace, with its api-versions."""
+    types: dict[str, dict[str, tuple[str, ...]]] = {
+        "Microsoft.Resources": {"resourceGroups": VERSIONS, "subscriptions": VERSIONS}
+    }
+    for route in routes:
+        _, _, own = route.template.rpartition("/providers/")
+        namespace, *parts = own.split("/")
+        name = "/".join(part for part in parts if not part.startswith("{"))
+        if (
+            route.method == "GET"
+            and parts
+            and not parts[-1].startswith("{")
+            and "operation" not in name.casefold()
+        ):
+            types.setdefault(namespace, {}).setdefault(name, route.versions)
+    return types
 
 
 def _type_filter(expression: str) -> str:

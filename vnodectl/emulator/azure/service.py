@@ -1,9 +1,11 @@
 """An emulated Azure, ready to be called: its parts put together, and its sockets.
 
     async with AzureEmulator(AzureConfig.from_file(path), engine=engine) as azure:
-        azure.arm_endpoint, azure.authority_host, azure.imds_endpoint, azure.control_url, azure.ca_file
+        azure.arm_endpoint, azure.authority_host, azure.graph_endpoint, azure.imds_endpoint
+        azure.proxy_url, azure.control_url, azure.ca_file
 
-ARM and the token endpoint share one TLS socket. The engine is the caller's: it must have been started,
+ARM and the token endpoint share one TLS socket, Microsoft Graph has one of its own. The proxy gives clients
+that know only Microsoft's own names these sockets. The engine is the caller's: it must have been started,
 and is not closed here. Several emulators may run in one process; each needs engines of its own.
 """
 
@@ -17,8 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from vnodectl.emulator.azure import aks, network
+from vnodectl.emulator.azure import aks, authorization, identities, network
 from vnodectl.emulator.azure import resources as arm_resources
+from vnodectl.emulator.azure.access import Access
 from vnodectl.emulator.azure.aci import handlers as aci
 from vnodectl.emulator.azure.aci.lifecycle import Lifecycle
 from vnodectl.emulator.azure.aci.placement import Placement
@@ -26,16 +29,22 @@ from vnodectl.emulator.azure.aci.streams import PATH as STREAM_PATH
 from vnodectl.emulator.azure.aci.streams import Streams
 from vnodectl.emulator.azure.arm import ArmFront
 from vnodectl.emulator.azure.calls import Handler
-from vnodectl.emulator.azure.config import AzureConfig, parse_providers, parse_quotas, parse_regions
+from vnodectl.emulator.azure.config import AzureConfig
 from vnodectl.emulator.azure.entra import ROUTES as ENTRA_ROUTES
 from vnodectl.emulator.azure.entra import Entra
+from vnodectl.emulator.azure.graph import ROUTES as GRAPH_ROUTES
+from vnodectl.emulator.azure.graph import Graph
+from vnodectl.emulator.azure.hosts import ARM_HOSTS, GRAPH_HOSTS, LOGIN_HOSTS, PUBLIC_HOSTS
 from vnodectl.emulator.azure.imds import PATH as IMDS_PATH
 from vnodectl.emulator.azure.imds import Imds
 from vnodectl.emulator.azure.operations import Operations
+from vnodectl.emulator.azure.seed import parse_providers, parse_quotas, parse_regions
+from vnodectl.emulator.azure.stored import StoredResources
 from vnodectl.emulator.azure.tokens import PUBLIC_ARM, Tokens
 from vnodectl.emulator.azure.world import World
 from vnodectl.emulator.certificates import ServerCertificate, make_certificate
 from vnodectl.emulator.clock import Clock
+from vnodectl.emulator.connect import ConnectProxy
 from vnodectl.emulator.control import Control
 from vnodectl.emulator.documents import JSON
 from vnodectl.emulator.gateway import Gateway
@@ -48,16 +57,6 @@ from vnodectl.errors import UsageError
 
 if TYPE_CHECKING:
     from aiohttp import web
-
-TYPES: dict[str, dict[str, tuple[str, ...]]] = {
-    "Microsoft.ContainerInstance": {"containerGroups": aci.VERSIONS, "locations/usages": aci.VERSIONS},
-    "Microsoft.ContainerService": {"managedClusters": aks.VERSIONS},
-    "Microsoft.Network": {"virtualNetworks": network.VERSIONS},
-    "Microsoft.Resources": {
-        "resourceGroups": arm_resources.VERSIONS,
-        "subscriptions": arm_resources.VERSIONS,
-    },
-}
 
 
 class AzureEmulator:
@@ -80,6 +79,8 @@ class AzureEmulator:
         bind: str = "127.0.0.1",
         port: int = 0,
         imds_port: int = 0,
+        graph_port: int = 0,
+        proxy_port: int = 0,
         control_port: int = 0,
         chance: random.Random | None = None,
     ) -> None:
@@ -89,7 +90,9 @@ class AzureEmulator:
         )
         self._directory = state_dir or Path(self._temporary.name if self._temporary else "")
         self._bind = bind
-        self._ports = {"arm": port, "imds": imds_port, "control": control_port}
+        self._ports = {"arm": port, "imds": imds_port, "graph": graph_port, "control": control_port}
+        self._proxy_port = proxy_port
+        self._proxy: ConnectProxy | None = None
         self._certificate = certificate
         self._listeners: dict[str, Listener] = {}
         self._tasks = TaskOwner()
@@ -103,6 +106,7 @@ class AzureEmulator:
         )
         self._placement = Placement(self.world, self.lifecycle)
         self._streams = Streams(self.clock)
+        self._access = Access(self.world)
         self._router = make_router(
             self.world, self.operations, self.lifecycle, self._placement, self._streams, self._tasks
         )
@@ -124,6 +128,15 @@ class AzureEmulator:
         return self._listeners["imds"].url
 
     @property
+    def graph_endpoint(self) -> str:
+        return self._listeners["graph"].url
+
+    @property
+    def proxy_url(self) -> str:
+        """What HTTPS_PROXY is set to by clients that call Microsoft's own host names."""
+        return self._proxy.url if self._proxy else ""
+
+    @property
     def control_url(self) -> str:
         return self._listeners["control"].url
 
@@ -137,18 +150,21 @@ class AzureEmulator:
     async def start(self) -> None:
         """Raises VnodectlError where an address is taken, EngineError where the engine does not answer."""
         if self._certificate is None:
-            names = dict.fromkeys((self._bind, "127.0.0.1", "localhost"))
+            names = dict.fromkeys((self._bind, "127.0.0.1", "localhost", *PUBLIC_HOSTS))
             self._certificate = make_certificate(self._directory / "tls", names)
         tls = self._certificate.server_context()
         key = SigningKey.load_or_make(self._directory / "token-key.pem")
         tokens = Tokens(key, self.world)
-        entra = Entra(self.world, tokens, self.gateway, lambda: {self.arm_endpoint})
+        entra = Entra(self.world, tokens, self.gateway, lambda: {self.arm_endpoint, self.graph_endpoint})
         imds = Imds(self.world, tokens, self.gateway, entra.knows)
-        front = ArmFront(self.world, tokens, self.gateway, self._router, self._audiences)
+        graph = Graph(self.world, tokens, self.gateway, self._graph_audiences)
+        front = ArmFront(self.world, tokens, self.gateway, self._router, self._access, self._audiences)
         self._front = front
         try:
             await self.lifecycle.start()
             await self._listen("arm", self._application(front, entra), self._bind, tls=tls)
+            await self._listen("graph", graph.application(), self._bind, tls=tls)
+            await self._start_proxy()
             await self._listen("imds", imds.application(), self._bind)
             await self._listen("control", Control(self).application(), "127.0.0.1")
         except BaseException:
@@ -158,6 +174,8 @@ class AzureEmulator:
     async def aclose(self) -> None:
         """Stop serving and all background work. The engine's groups stay: they are its owner's to remove."""
         await self._streams.aclose()
+        if self._proxy is not None:
+            await self._proxy.aclose()
         await asyncio.gather(*(listener.aclose() for listener in self._listeners.values()))
         await self._tasks.aclose()
         await self.lifecycle.aclose()
@@ -178,6 +196,12 @@ class AzureEmulator:
         await listener.start()
         self._listeners[name] = listener
 
+    async def _start_proxy(self) -> None:
+        arm, graph = self._listeners["arm"].address, self._listeners["graph"].address
+        hosts = dict.fromkeys((*ARM_HOSTS, *LOGIN_HOSTS), arm) | dict.fromkeys(GRAPH_HOSTS, graph)
+        self._proxy = ConnectProxy(hosts, host=self._bind, port=self._proxy_port)
+        await self._proxy.start()
+
     def _application(self, front: ArmFront, entra: Entra) -> web.Application:
         from aiohttp import web
 
@@ -191,6 +215,10 @@ class AzureEmulator:
         own = self.arm_endpoint
         return (*PUBLIC_ARM, own, f"{own}/")
 
+    def _graph_audiences(self) -> tuple[str, ...]:
+        own = self.graph_endpoint
+        return (own, f"{own}/")
+
     # --- the control API's view ---
 
     def describe(self) -> JSON:
@@ -199,7 +227,9 @@ class AzureEmulator:
             "cloud": "azure",
             "armEndpoint": self.arm_endpoint,
             "authorityHost": self.authority_host,
+            "graphEndpoint": self.graph_endpoint,
             "imdsEndpoint": self.imds_endpoint,
+            "proxyUrl": self.proxy_url,
             "controlUrl": self.control_url,
             "caFile": str(self.ca_file) if self.ca_file else "",
             "subscription": self.world.subscription,
@@ -219,12 +249,19 @@ class AzureEmulator:
                 for group in self.lifecycle.in_group("")
             ],
             "clusters": [cluster.name for cluster in world.clusters.values()],
+            "networks": [
+                {"name": one.name, "subnets": [subnet.name for subnet in one.subnets]}
+                for one in world.networks.values()
+            ],
+            "resources": [f"{one.type}/{one.name}" for one in world.stored.values()],
             "principals": [
                 {
                     "clientId": one.client_id,
                     "name": one.name,
                     "managed": one.managed,
-                    "roles": [*map(asdict, one.roles)],
+                    "roles": [
+                        {"role": given.role.name, "scope": given.scope} for given in world.assigned(one)
+                    ],
                 }
                 for one in world.principals.values()
             ],
@@ -289,10 +326,20 @@ def make_router(
     tasks: TaskOwner,
 ) -> Router[Handler]:
     """All operations of ARM."""
-    groups = aci.ContainerGroups(world, operations, lifecycle, placement, streams)
-    clusters, networks = aks.ManagedClusters(world), network.Networks(world)
-    resources = arm_resources.Resources(world, operations, tasks, (groups, clusters, networks), TYPES)
-    return Router([*resources.routes(), *groups.routes(), *clusters.routes(), *networks.routes()])
+    groups = aci.ContainerGroups(world, operations, lifecycle, placement, streams, Access(world))
+    services = (
+        groups,
+        aks.ManagedClusters(world),
+        network.Networks(world, operations, lifecycle.in_subnet),
+        StoredResources(world, operations),
+        identities.Identities(world),
+    )
+    routes = [route for service in services for route in service.routes()]
+    routes += authorization.Authorization(world).routes()
+    resources = arm_resources.Resources(
+        world, operations, tasks, services, arm_resources.resource_types(routes)
+    )
+    return Router([*resources.routes(), *routes])
 
 
 def routes_table() -> str:
@@ -308,6 +355,7 @@ def routes_table() -> str:
 def _tables(router: Router[Handler]) -> str:
     others = (
         *(("Entra ID", *route) for route in ENTRA_ROUTES),
+        *(("Microsoft Graph", *route) for route in GRAPH_ROUTES),
         ("IMDS", "GET", IMDS_PATH, "Tokens for managed identities"),
         ("ACI", "GET", STREAM_PATH, "WebSocket of exec and attach: password first, then bytes both ways"),
     )

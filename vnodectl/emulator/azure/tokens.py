@@ -16,8 +16,14 @@ PUBLIC_ARM = (
     "https://management.core.windows.net",
     "https://management.azure.com/",
     "https://management.azure.com",
+    "https://management.core.usgovcloudapi.net/",
+    "https://management.core.usgovcloudapi.net",
+    "https://management.usgovcloudapi.net",
+    "https://management.core.chinacloudapi.cn/",
+    "https://management.core.chinacloudapi.cn",
+    "https://management.chinacloudapi.cn",
 )
-"""What the public ARM accepts as audience; the emulator's own endpoint is accepted as well."""
+"""What the ARMs of Microsoft's clouds accept as audience; the emulator's own endpoint is accepted as well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from vnodectl.emulator.azure.config import (
     AzureConfig,
+    Keys,
     Limits,
     Principal,
     Region,
+    RoleDefinition,
     SeededCluster,
     Size,
+    Stored,
     Timings,
     VirtualNetwork,
     normal_location,
 )
 from vnodectl.emulator.azure.errors import ArmError, bad_request, resource_group_not_found
+from vnodectl.emulator.azure.roles import BUILT_IN, find
 from vnodectl.emulator.clock import Clock
 
 NAMESPACES = (
     "Microsoft.Authorization",
     "Microsoft.ContainerInstance",
+    "Microsoft.ContainerRegistry",
     "Microsoft.ContainerService",
     "Microsoft.Insights",
     "Microsoft.ManagedIdentity",
     "Microsoft.Network",
     "Microsoft.OperationalInsights",
     "Microsoft.Resources",
+    "Microsoft.StandbyPool",
     "Microsoft.Storage",
 )
 ALWAYS_REGISTERED = ("Microsoft.Authorization", "Microsoft.Resources")
-DEFAULT_QUOTA = {"ContainerGroups": 100, "StandardCores": 100}
-"""ACI's defaults for new subscriptions: 100 groups and 100 cores in a region."""
+DEFAULT_QUOTA = {
+    "ContainerGroups": 100,
+    "StandardCores": 100,
+    "StandardSpotCores": 100,
+    "StandardK80Cores": 0,
+    "StandardP100Cores": 0,
+    "StandardV100Cores": 0,
+}
+"""ACI's defaults for new subscriptions: 100 groups and 100 cores in a region, and no GPU."""
 
 
 @dataclass(slots=True)
@@ -41,6 +55,23 @@ class ResourceGroup:
     location: str
     tags: dict[str, str]
     deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoleAssignment:
+    """`name` is a GUID; in force from `since` (seconds of the clock)."""
+
+    name: str
+    scope: str
+    role: RoleDefinition
+    principal_id: str
+    principal_type: str
+    since: float
+    description: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.scope.rstrip('/')}/providers/Microsoft.Authorization/roleAssignments/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +100,28 @@ class World:
         self.regions: dict[str, Region] = {region.name: region for region in config.regions}
         self.inaccessible_images = config.inaccessible_images
         self.quotas = {region: dict(limits) for region, limits in config.quotas.items()}
+        self.subscription_state = config.subscription_state
+        self.cached_images = dict(config.cached_images)
         self.principals: dict[str, Principal] = {}
+        self.roles: dict[str, RoleDefinition] = {role.guid: role for role in BUILT_IN}
+        self.assignments: dict[str, RoleAssignment] = {}
+        self.issuers: dict[str, Keys] = {}
         self.resource_groups: dict[str, ResourceGroup] = {}
         self.clusters: dict[tuple[str, str], SeededCluster] = {}
         self.networks: dict[tuple[str, str], VirtualNetwork] = {}
+        self.stored: dict[tuple[str, str, str], Stored] = {}
+        self.group_links: set[str] = set()
+        """Ids, in lower case, of subnets that have ACI's service association link."""
         self._registrations: dict[str, Registration] = {}
         self.add(config)
 
     def add(self, config: AzureConfig) -> None:
         """Add or replace the named things of `config`; settings of the whole cloud stay as they are."""
+        for role in config.role_definitions:
+            self.roles[role.guid.casefold()] = role
         for principal in config.principals:
-            self.principals[principal.client_id.casefold()] = principal
+            self._add_principal(principal)
+        self.issuers.update(config.issuers)
         for group in config.resource_groups:
             self.ensure_group(group.name, group.location, dict(group.tags))
         for cluster in config.clusters:
@@ -89,10 +131,48 @@ class World:
         for network in config.networks:
             self.ensure_group(network.resource_group, network.location)
             self.networks[network.resource_group.casefold(), network.name.casefold()] = network
+        for stored in config.stored:
+            self.ensure_group(stored.resource_group, stored.location)
+            key = (stored.type, stored.resource_group, stored.name)
+            self.stored[key[0].casefold(), key[1].casefold(), key[2].casefold()] = stored
         for namespace, state in config.providers.items():
             self.set_registration(namespace, state)
         for region, limits in config.quotas.items():
             self.quotas.setdefault(region, {}).update(limits)
+
+    def _add_principal(self, principal: Principal) -> None:
+        """Its roles replace those that it had."""
+        if principal.managed:
+            self.ensure_group(principal.resource_group, principal.location)
+        self.principals[principal.client_id.casefold()] = principal
+        for key in [key for key, one in self.assignments.items() if one.principal_id == principal.object_id]:
+            del self.assignments[key]
+        for given in principal.roles:
+            role = find(self.roles.values(), given.role)
+            if role is None:  # Defined by an earlier seed that has been replaced since.
+                continue
+            name = str(
+                uuid.uuid5(uuid.NAMESPACE_URL, f"{given.scope}/{role.guid}/{principal.object_id}".casefold())
+            )
+            self.assign(
+                RoleAssignment(name, given.scope, role, principal.object_id, "ServicePrincipal", since=0.0)
+            )
+
+    def assign(self, assignment: RoleAssignment) -> None:
+        self.assignments[assignment.id.casefold()] = assignment
+
+    def assigned(self, principal: Principal) -> list[RoleAssignment]:
+        """What is in force for `principal` now."""
+        now = self.clock.now()
+        return [
+            one
+            for one in self.assignments.values()
+            if one.principal_id.casefold() == principal.object_id.casefold() and one.since <= now
+        ]
+
+    def principal_of(self, object_id: str) -> Principal | None:
+        wanted = object_id.casefold()
+        return next((one for one in self.principals.values() if one.object_id.casefold() == wanted), None)
 
     def ensure_group(self, name: str, location: str, tags: dict[str, str] | None = None) -> None:
         if name.casefold() not in self.resource_groups:
@@ -142,8 +222,9 @@ class World:
     def quota(self, region: str, name: str) -> int:
         return self.quotas.get(region, {}).get(name, DEFAULT_QUOTA[name])
 
-    def size(self, system: str) -> Size:
-        return self.sizes.get(system, Size())
+    def size(self, system: str, region: Region) -> Size:
+        """The largest group of the region, else of the cloud."""
+        return region.sizes.get(system) or self.sizes.get(system, Size())
 
     # --- resource providers ---
 
@@ -174,6 +255,10 @@ class World:
             self.regions = {region.name: region for region in config.regions}
         if "sizes" in given:
             self.sizes = dict(config.sizes)
+        if "subscriptionState" in given:
+            self.subscription_state = config.subscription_state
+        if "cachedImages" in given:
+            self.cached_images = dict(config.cached_images)
         if "inaccessibleImages" in given:
             self.inaccessible_images = config.inaccessible_images
         if "timings" in given:

@@ -49,6 +49,11 @@ class Group:
         )
 
     @property
+    def subnet_ids(self) -> list[str]:
+        """In lower case."""
+        return [str(one["id"]).casefold() for one in self.properties.get("subnetIds") or ()]
+
+    @property
     def windows(self) -> bool:
         return bool(self.properties["osType"] == "Windows")
 

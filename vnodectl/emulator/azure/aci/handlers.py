@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Iterator
 
+from vnodectl.emulator.azure.access import Access
 from vnodectl.emulator.azure.aci.checks import number, optional_object
 from vnodectl.emulator.azure.aci.group import Group
 from vnodectl.emulator.azure.aci.lifecycle import Lifecycle
@@ -19,6 +20,7 @@ from vnodectl.emulator.azure.aci.view import container_views, instance_view, wit
 from vnodectl.emulator.azure.calls import Answer, ArmRoute, Call, Handler, page, tags_of
 from vnodectl.emulator.azure.config import CONTAINER_GROUPS
 from vnodectl.emulator.azure.errors import ArmError, bad_request, invalid_content, resource_not_found
+from vnodectl.emulator.azure.identities import identity_id
 from vnodectl.emulator.azure.operations import Operations
 from vnodectl.emulator.azure.world import World
 from vnodectl.emulator.documents import JSON
@@ -48,6 +50,10 @@ _IN_GROUP = f"{_SUBSCRIPTION}/resourceGroups/{{resourceGroupName}}/providers/{CO
 _ONE = _IN_GROUP + "/{containerGroupName}"
 _CONTAINER = _ONE + "/containers/{containerName}"
 _LOCATION = f"{_SUBSCRIPTION}{_PROVIDER}/locations/{{location}}"
+_SUBNET_LINK = (
+    f"{_SUBSCRIPTION}/resourceGroups/{{resourceGroupName}}/providers/Microsoft.Network/virtualNetworks/"
+    f"{{virtualNetworkName}}/subnets/{{subnetName}}{_PROVIDER}/serviceAssociationLinks/default"
+)
 _IMMUTABLE = ("osType", "restartPolicy", "subnetIds")
 
 
@@ -59,12 +65,14 @@ class ContainerGroups:
         lifecycle: Lifecycle,
         placement: Placement,
         streams: Streams,
+        access: Access,
     ) -> None:
         self._world = world
         self._operations = operations
         self._lifecycle = lifecycle
         self._placement = placement
         self._streams = streams
+        self._access = access
 
     def routes(self) -> list[ArmRoute]:
         locations = Locations(self._world, self._placement.usage)
@@ -97,6 +105,13 @@ class ContainerGroups:
             route("GET", _LOCATION + "/usages", "Location_ListUsage", locations.usages),
             route("GET", _LOCATION + "/capabilities", "Location_ListCapabilities", locations.capabilities),
             route("GET", _LOCATION + "/cachedImages", "Location_ListCachedImages", locations.cached_images),
+            route(
+                "DELETE",
+                _SUBNET_LINK,
+                "SubnetServiceAssociationLink_Delete",
+                self.delete_link,
+                "where no group uses the subnet",
+            ),
             *self._operations.routes(_LOCATION, VERSIONS),
         ]
 
@@ -181,9 +196,10 @@ class ContainerGroups:
                 f"'{resource_group.name}'. A resource with the same name cannot be created in location "
                 f"'{region.name}'. Please select a new resource name.",
             )
-        self._placement.check(name, region, properties, existing)
         tags, zones = tags_of(document), _zones(document)
+        self._check_linked(call, properties, document)
         identity = self._identity(document, existing)
+        self._placement.check(name, region, properties, zones, existing)
         if existing is None:
             self._placement.count_create()
             group = Group(
@@ -224,6 +240,22 @@ class ContainerGroups:
             self._placement.count_delete()
         operation = self._lifecycle.delete(group)
         return Answer(202, None, self._operations.headers(operation, call, location=True))
+
+    async def delete_link(self, call: Call) -> Answer:
+        """ACI's mark on a subnet, which stays when the last group has gone."""
+        subnet = call.path.partition("/providers/Microsoft.ContainerInstance")[0].casefold()
+        if subnet.endswith("/serviceassociationlinks/default"):
+            subnet = subnet.partition("/providers/microsoft.containerinstance")[0]
+        if subnet not in self._world.group_links:
+            return Answer(204)
+        if used := self._lifecycle.in_subnet(subnet):
+            raise ArmError(
+                409,
+                "ServiceAssociationLinkInUse",
+                f"The service association link of subnet '{subnet}' is used by {used} container group(s).",
+            )
+        self._world.group_links.discard(subnet)
+        return Answer(200)
 
     async def start(self, call: Call) -> Answer:
         operation = self._lifecycle.start_group(self._find(call))
@@ -309,10 +341,35 @@ class ContainerGroups:
             shown |= {"principalId": before or str(uuid.uuid4()), "tenantId": self._world.tenant}
         if "UserAssigned" in kind:
             named = optional_object(identity, "userAssignedIdentities")
-            shown["userAssignedIdentities"] = {
-                key: {"principalId": str(uuid.uuid4()), "clientId": str(uuid.uuid4())} for key in named
-            }
+            if not named:
+                raise bad_request(
+                    "InvalidIdentityValues",
+                    "The identity of type UserAssigned must name at least one identity.",
+                )
+            shown["userAssignedIdentities"] = {key: self._user_assigned(key) for key in named}
         return shown
+
+    def _user_assigned(self, resource: str) -> JSON:
+        """Raises ArmError for an identity that does not exist."""
+        for one in self._world.principals.values():
+            if one.managed and identity_id(self._world.subscription, one).casefold() == resource.casefold():
+                return {"principalId": one.object_id, "clientId": one.client_id}
+        raise bad_request(
+            "FailedIdentityOperation",
+            "Identity operation for resource failed with error 'Failed to perform resource identity "
+            f"operation. Status: 'BadRequest'. The resource '{resource}' was not found.'.",
+        )
+
+    def _check_linked(self, call: Call, properties: JSON, document: JSON) -> None:
+        """Who creates a group must be allowed to use its subnet and its identities. Raises ArmError 403."""
+        doing = f"{CONTAINER_GROUPS}/write"
+        join = "Microsoft.Network/virtualNetworks/subnets/join/action"
+        for subnet in properties.get("subnetIds") or ():
+            self._access.check_linked(call.principal, doing, call.path, join, str(subnet.get("id")))
+        assign = "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action"
+        identity = optional_object(document, "identity")
+        for resource in optional_object(identity, "userAssignedIdentities"):
+            self._access.check_linked(call.principal, doing, call.path, assign, resource)
 
 
 def render(group: Group) -> JSON:

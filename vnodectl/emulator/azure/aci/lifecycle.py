@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vnodectl.emulator.azure.aci.group import Group
 from vnodectl.emulator.azure.aci.translate import share_paths, translate
-from vnodectl.emulator.azure.aci.validate import totals
+from vnodectl.emulator.azure.aci.validate import cores_by_quota
 from vnodectl.emulator.azure.aci.view import started
 from vnodectl.emulator.azure.errors import ArmError
 from vnodectl.emulator.azure.operations import Operation, Operations
@@ -39,7 +40,8 @@ class Lifecycle:
     ) -> None:
         self.groups: dict[tuple[str, str], Group] = {}
         self._by_engine_name: dict[str, Group] = {}
-        self._used: dict[str, tuple[int, float]] = {}
+        self._used: dict[str, defaultdict[str, float]] = {}
+        self._subnets: Counter[str] = Counter()
         self._world = world
         self._operations = operations
         self._tasks = tasks
@@ -73,6 +75,7 @@ class Lifecycle:
         self.groups.clear()
         self._by_engine_name.clear()
         self._used.clear()
+        self._subnets.clear()
 
     def in_group(self, resource_group: str) -> Iterator[Group]:
         """The groups of a resource group, or all of them for ""."""
@@ -80,19 +83,28 @@ class Lifecycle:
             if not resource_group or group.resource_group.casefold() == resource_group.casefold():
                 yield group
 
-    def used(self, region: str) -> tuple[int, float]:
-        """How many groups there are in a region, and their requested cores."""
-        return self._used.get(region, (0, 0.0))
+    def used(self, region: str) -> Mapping[str, float]:
+        """Groups and requested cores in a region, by the name of their quota; 0 for others."""
+        return self._used.get(region, defaultdict(float))
+
+    def in_subnet(self, subnet_id: str) -> int:
+        """How many groups have an address of the subnet."""
+        return self._subnets[subnet_id.casefold()]
 
     def _account(self, group: Group, sign: int) -> None:
-        groups, cores = self.used(group.location)
-        self._used[group.location] = groups + sign, cores + sign * totals(group.properties)[0]
+        used = self._used.setdefault(group.location, defaultdict(float))
+        used["ContainerGroups"] += sign
+        for name, cores in cores_by_quota(group.properties).items():
+            used[name] += sign * cores
+        for subnet in group.subnet_ids:
+            self._subnets[subnet] += sign
 
     # --- transitions; each returns the operation to follow, or raises ArmError 409 ---
 
     def create(self, group: Group) -> Operation:
         self.groups[group.key] = self._by_engine_name[group.engine_name] = group
         self._account(group, 1)
+        self._world.group_links.update(group.subnet_ids)
         return self._begin(group, "create")
 
     def update(self, group: Group) -> Operation:

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vnodectl.emulator.azure.calls import Answer, Call
-from vnodectl.emulator.azure.config import CONTAINER_GROUPS
+from vnodectl.emulator.azure.config import CONTAINER_GROUPS, Region
 from vnodectl.emulator.azure.world import DEFAULT_QUOTA, World
 from vnodectl.emulator.documents import JSON
 
-CACHED_IMAGES = {
-    "Linux": ("ubuntu:22.04", "alpine:3.20"),
-    "Windows": ("windows/nanoserver:ltsc2022", "windows/servercore:ltsc2022"),
+_TITLES = {
+    "ContainerGroups": "Container Groups",
+    "StandardCores": "Standard Cores",
+    "StandardSpotCores": "Standard Spot Cores",
+    "StandardK80Cores": "Standard K80 Cores",
+    "StandardP100Cores": "Standard P100 Cores",
+    "StandardV100Cores": "Standard V100 Cores",
 }
-_TITLES = {"ContainerGroups": "Container Groups", "StandardCores": "Standard Cores"}
+_GPUS_AT_MOST = 4
+"""Cards in one container group."""
 
 
 class Locations:
@@ -47,25 +52,35 @@ class Locations:
         region = self._world.region(call.params["location"], CONTAINER_GROUPS)
         systems = {"Linux": ("Public", "Private")} | ({"Windows": ("Public",)} if region.windows else {})
         value = [
-            {
-                "resourceType": "containerGroups",
-                "osType": system,
-                "location": region.display_name,
-                "ipAddressType": address,
-                "gpu": "None",
-                "capabilities": self._largest(system),
-            }
+            self._capability(region, system, address, "None")
             for system, addresses in systems.items()
             for address in addresses
         ]
+        # GPUs are for Linux groups outside of virtual networks.
+        value += [self._capability(region, "Linux", "Public", gpu) for gpu in region.gpus]
         return Answer(200, {"value": value})
 
-    def _largest(self, system: str) -> JSON:
-        size = self._world.size(system)
-        return {"maxMemoryInGB": size.memory, "maxCpu": size.cpu, "maxGpuCount": 0}
+    def _capability(self, region: Region, system: str, address: str, gpu: str) -> JSON:
+        size = self._world.size(system, region)
+        return {
+            "resourceType": "containerGroups",
+            "osType": system,
+            "location": region.display_name,
+            "ipAddressType": address,
+            "gpu": gpu,
+            "capabilities": {
+                "maxMemoryInGB": size.memory,
+                "maxCpu": size.cpu,
+                "maxGpuCount": 0 if gpu == "None" else _GPUS_AT_MOST,
+            },
+        }
 
     async def cached_images(self, call: Call) -> Answer:
         region = self._world.region(call.params["location"], CONTAINER_GROUPS)
         systems = ("Linux", "Windows") if region.windows else ("Linux",)
-        images = [{"osType": system, "image": image} for system in systems for image in CACHED_IMAGES[system]]
+        images = [
+            {"osType": system, "image": image}
+            for system in systems
+            for image in self._world.cached_images.get(system, ())
+        ]
         return Answer(200, {"value": images})

@@ -391,3 +391,15 @@ def totals(properties: JSON) -> tuple[float, float]:
         container["properties"]["resources"]["requests"] for container in properties["containers"]
     ]
     return sum(float(one["cpu"]) for one in requests), sum(float(one["memoryInGB"]) for one in requests)
+
+
+def cores_by_quota(properties: JSON) -> dict[str, float]:
+    """What a validated group takes of which quota of its region, apart from being a group."""
+    gpus: dict[str, float] = {}
+    for container in properties["containers"]:
+        gpu = container["properties"]["resources"]["requests"].get("gpu")
+        if gpu:
+            name = f"Standard{gpu['sku']}Cores"
+            gpus[name] = gpus.get(name, 0.0) + gpu["count"]
+    kind = "StandardSpotCores" if properties.get("priority") == "Spot" else "StandardCores"
+    return {kind: totals(properties)[0]} | gpus
