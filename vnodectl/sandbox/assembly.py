@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+from vnodectl.emulator.azure.hosts import PUBLIC_HOSTS
 from vnodectl.errors import TimedOut
 from vnodectl.sandbox import components, environment, kubeconfig
 from vnodectl.sandbox.children import Children
@@ -183,7 +184,9 @@ class Assembly:
             return {}
         layout = self._layout
         authority = Authority(layout.pki, "cloud-ca")
-        serving = authority.server("cloud", tuple(dict.fromkeys((self.address, LOOPBACK, "localhost"))))
+        # Clients of the emulator's proxy find it under Microsoft's own host names.
+        names = dict.fromkeys((self.address, LOOPBACK, "localhost", *PUBLIC_HOSTS))
+        serving = authority.server("cloud", tuple(names))
         roots = layout.root / "ca-bundle.pem"
         roots.write_bytes(environment.system_roots() + authority.pair.certificate.read_bytes())
         seed = layout.root / "azure-seed.json"
@@ -219,6 +222,8 @@ class Assembly:
             self._plan.identity,
             arm=endpoints["armEndpoint"],
             authority=endpoints["authorityHost"],
+            graph=endpoints["graphEndpoint"],
+            proxy=endpoints["proxyUrl"],
             control=endpoints["controlUrl"],
             bundle=authority.pair.certificate,
             roots=roots,

@@ -57,11 +57,20 @@ def node(
 
 
 def for_azure(
-    identity: Identity, *, arm: str, authority: str, control: str, bundle: Path, roots: Path
+    identity: Identity,
+    *,
+    arm: str,
+    authority: str,
+    graph: str,
+    proxy: str,
+    control: str,
+    bundle: Path,
+    roots: Path,
 ) -> dict[str, str]:
     """What points the CLI and the vendors' SDKs at the emulated Azure.
 
-    `bundle` is the sandbox's authority alone, `roots` the system's authorities and that one.
+    `bundle` is the sandbox's authority alone, `roots` the system's authorities and that one. `proxy` is for
+    other programs: with it as HTTPS_PROXY they reach the emulator under Azure's own host names.
     """
     return {
         "AZURE_SUBSCRIPTION_ID": identity.subscription,
@@ -70,8 +79,10 @@ def for_azure(
         "AZURE_CLIENT_SECRET": identity.secret,
         "AZURE_AUTHORITY_HOST": authority,
         "VNODECTL_ARM_ENDPOINT": arm,
+        "VNODECTL_GRAPH_ENDPOINT": graph,
         "VNODECTL_CA_BUNDLE": str(bundle),
         "VNODECTL_EMULATOR_CONTROL": control,
+        "VNODECTL_EMULATOR_PROXY": proxy,
         "REQUESTS_CA_BUNDLE": str(roots),
         "SSL_CERT_FILE": str(roots),
     }

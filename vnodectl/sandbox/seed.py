@@ -21,7 +21,13 @@ def azure_seed(identity: Identity, kubeconfig: Path) -> dict[str, Any]:
             {"name": name, "location": DEMO_REGION} for name in (DEMO_CLUSTER_GROUP, DEMO_ACI_GROUP)
         ],
         "servicePrincipals": [
-            {"clientId": identity.client, "secret": identity.secret, "name": "vnodectl-sandbox"}
+            {
+                "clientId": identity.client,
+                "secret": identity.secret,
+                "name": "vnodectl-sandbox",
+                # An Owner, so that roles can be assigned as an installer's user would.
+                "roles": [{"role": "Owner"}],
+            }
         ],
         "clusters": [
             {
