@@ -321,19 +321,29 @@ def test_fail_fast() -> None:
         (_one(ports=[{"containerPort": 1, "protocol": "SCTP"}]), "spec.containers[0].ports[0].protocol"),
         (_one(ports=[{"containerPort": 1, "hostPort": 1}]), "spec.containers[0].ports[0].hostPort"),
         (_one(volumeDevices=[{}]), "spec.containers[0].volumeDevices"),
-        (_one(livenessProbe={"grpc": {"port": 1}}), "spec.containers[0].livenessProbe.grpc"),
+        (
+            {**_one(livenessProbe={"grpc": {"port": 1}}), "restartPolicy": "Never"},
+            "spec.containers[0].livenessProbe.grpc",
+        ),
+        (
+            {**_one(startupProbe={"httpGet": {"port": 1}}), "restartPolicy": "Never"},
+            "spec.containers[0].startupProbe",
+        ),
         (_one(livenessProbe={}, readinessProbe={"x": 1}), "spec.containers[0].readinessProbe"),
         (_one(startupProbe={"exec": {"command": ["x"]}}), "spec.containers[0].startupProbe"),
         (
-            _one(livenessProbe={"httpGet": {"port": 1, "host": "x"}}),
+            {**_one(livenessProbe={"httpGet": {"port": 1, "host": "x"}}), "restartPolicy": "Never"},
             "spec.containers[0].livenessProbe.httpGet.host",
         ),
         (
-            _one(livenessProbe={"tcpSocket": {"port": 1, "host": "x"}}),
+            {**_one(livenessProbe={"tcpSocket": {"port": 1, "host": "x"}}), "restartPolicy": "Never"},
             "spec.containers[0].livenessProbe.tcpSocket.host",
         ),
         (
-            _one(livenessProbe={"httpGet": {"port": 1, "httpHeaders": [{"name": "a", "value": "b"}]}}),
+            {
+                **_one(livenessProbe={"httpGet": {"port": 1, "httpHeaders": [{"name": "a", "value": "b"}]}}),
+                "restartPolicy": "Never",
+            },
             "spec.containers[0].livenessProbe.httpGet.httpHeaders",
         ),
         (
@@ -341,8 +351,8 @@ def test_fail_fast() -> None:
             "spec.containers[0].livenessProbe.httpGet.port",
         ),
         (
-            _one(lifecycle={"preStop": {"sleep": {"seconds": 1}}}),
-            "spec.containers[0].lifecycle.preStop.sleep",
+            _one(lifecycle={"postStart": {"sleep": {"seconds": 1}}}),
+            "spec.containers[0].lifecycle.postStart.sleep",
         ),
         (_one(lifecycle={"stopSignal": "SIGUSR1"}), "spec.containers[0].lifecycle.stopSignal"),
         (
@@ -402,6 +412,11 @@ def test_a_startup_probe_delays_the_liveness_probe() -> None:
         )
     )
     assert body["LivenessProbe"] == {"Exec": {"Command": ["alive"]}, "InitialDelaySeconds": 60}
+
+
+def test_a_hook_that_only_waits_is_the_runtime_s() -> None:
+    body = _container(make_pod(_one(lifecycle={"preStop": {"sleep": {"seconds": 1}}})))
+    assert not [name for name in body if name.startswith("Lifecycle")]
 
 
 def test_hooks() -> None:
