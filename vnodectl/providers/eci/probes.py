@@ -2,7 +2,8 @@
 
 ECI has liveness and readiness probes by exec, httpGet and tcpSocket, but no startup probe, none by grpc, and
 neither headers nor another host. What it lacks is left to the runtime, but where a failure could not be
-carried out: a failed liveness or startup probe restarts the group, which a pod that never restarts must not be.
+carried out: a failed liveness or startup probe restarts the group, which a pod that never restarts must not
+be.
 """
 
 from __future__ import annotations
