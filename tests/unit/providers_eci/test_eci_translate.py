@@ -300,6 +300,9 @@ def test_tags_of_one_s_own() -> None:
 def test_fail_fast() -> None:
     assert not fails_fast(make_pod(), Profile())
     assert fails_fast(make_pod(annotations={f"{P}eci-fail-strategy": "fail-fast"}), Profile())
+    assert fails_fast(make_pod(annotations={f"{P}pod-fail-on-create-err": "true"}), Profile())
+    both = {f"{P}pod-fail-on-create-err": "true", f"{P}eci-fail-strategy": "fail-back"}
+    assert not fails_fast(make_pod(annotations=both), Profile())
     assert "FailStrategy" not in translate(
         make_pod(annotations={f"{P}eci-fail-strategy": "fail-fast"}), place()
     )
@@ -400,6 +403,15 @@ def test_collected_logs_go_through_the_profile_s_machine_group() -> None:
         "aliyun_logs_a_machinegroup": "group",
     }
     assert len(_container(pod)["EnvironmentVar"]) == len(env)
+
+
+def test_older_names_of_annotations() -> None:
+    older = {f"{P}eci-instance-type": "ecs.gn5i-c2g1.large", f"{P}acr-instance-id": "cri-1"}
+    spec = _one(resources={"limits": {"nvidia.com/gpu": 1}})
+    body = translate(make_pod(spec, annotations=older), place())
+    assert body["InstanceType"] == "ecs.gn5i-c2g1.large"
+    assert body["Container"][0]["Gpu"] == 1
+    assert body["AcrRegistryInfo"] == [{"InstanceId": "cri-1"}]
 
 
 def test_a_startup_probe_delays_the_liveness_probe() -> None:

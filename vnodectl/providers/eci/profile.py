@@ -28,7 +28,7 @@ class Key:
 
 _ADD_ON = "it asks for something in the cluster that is not part of ECI"
 TEXTS = (
-    Key("vpcId", "The VPC of the vSwitches; checked, not needed to make a container group."),
+    Key("vpcId", "The VPC of the vSwitches.", "a container group is in the VPC of its vSwitch"),
     Key("securityGroupId", "The security group of pods, instead of the connector's."),
     Key("resourceGroupId", "The resource group of container groups, instead of the connector's."),
     Key("slsMachineGroup", "The machine group of the log service, where a container names none."),
