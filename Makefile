@@ -50,8 +50,10 @@ bench: $(READY) ## how fast and how heavy the node is; BENCH_ARGS="--sizes 200 -
 image: setup ## the connector's container image
 	$(BIN)/vnodectl sandbox image
 
-docs: $(READY) ## generate docs/settings.md anew
+docs: $(READY) ## generate the pages that are made from the code anew
 	$(BIN)/python -m vnodectl.agent_settings.document > docs/settings.md
+	$(BIN)/python -m vnodectl.providers.eci.document > docs/eci.md
+	$(BIN)/python -m vnodectl.emulator.alibaba.document > docs/emulator-alibaba.md
 
 completions: $(READY) ## generate completions/ anew
 	$(BIN)/vnodectl completion bash > completions/vnodectl.bash

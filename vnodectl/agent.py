@@ -149,7 +149,7 @@ def _cause(error: BaseException) -> BaseException:
 async def _serve(settings: AgentSettings, environ: Mapping[str, str]) -> None:
     async with (
         await connect(settings.kubeconfig, settings.context) as client,
-        _opener(settings, environ) as open_,
+        _opener(settings, environ, client) as open_,
     ):
         nodes = _Nodes(settings, client, open_, settings.node_ip or _own_address(client))
         shares = None
@@ -231,7 +231,9 @@ Opener = Callable[[str], AbstractAsyncContextManager[Provider]]
 
 
 @asynccontextmanager
-async def _opener(settings: AgentSettings, environ: Mapping[str, str]) -> AsyncIterator[Opener]:
+async def _opener(
+    settings: AgentSettings, environ: Mapping[str, str], client: KubeClient | None = None
+) -> AsyncIterator[Opener]:
     """What the nodes of this process share of their cloud: credentials, connections, read budgets."""
     if settings.provider is ProviderName.ACI:
         from vnodectl.clouds.azure import AzureSession, AzureSettings
@@ -257,31 +259,17 @@ async def _opener(settings: AgentSettings, environ: Mapping[str, str]) -> AsyncI
 
             yield aci
     elif settings.provider is ProviderName.ECI:
-        from vnodectl.clouds.alibaba import AlibabaSession, AlibabaSettings
-        from vnodectl.providers import eci as elastic
-        from vnodectl.providers.timing import LoopTimer
+        from vnodectl.agent_eci import opener as eci_opener
 
         if settings.os_type != "Linux":
             raise UsageError("Elastic Container Instance runs Linux pods only", hint="leave out --os-type")
-        there = elastic.EciSettings.from_environment(environ)
-        limits = elastic.ApiLimits(LoopTimer())
-        async with AlibabaSession(AlibabaSettings.from_environment(environ)) as account:
-
-            @asynccontextmanager
-            async def eci(name: str) -> AsyncIterator[Provider]:
-                provider = elastic.create_provider(
-                    account,
-                    there,
-                    node_name=name,
-                    connector=settings.connector or settings.node_name,
-                    capacity=settings.capacity,
-                    limits=limits,
-                )
-                try:
-                    yield provider
-                finally:
-                    await provider.aclose()
-
+        async with eci_opener(
+            environ,
+            connector=settings.connector or settings.node_name,
+            component=settings.node_name,
+            capacity=settings.capacity,
+            client=client,
+        ) as eci:
             yield eci
     else:
         from vnodectl.providers.local.opening import LocalSettings, open_provider

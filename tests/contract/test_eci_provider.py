@@ -37,9 +37,13 @@ from vnodectl.runtime.provider import (
     Listed,
     NotFound,
     PodKey,
+    ProbeKind,
     Rejected,
     Retryable,
     Seen,
+    SupportsContainerRestart,
+    SupportsDirectPreStop,
+    SupportsDirectProbes,
 )
 
 POD = make_pod(
@@ -306,6 +310,38 @@ async def test_a_delete_that_takes_long_can_be_forced() -> None:
         await cloud.provider.delete(POD.key, grace=0)
         await cloud.said.gone(POD.key)
         assert engine.graces == [30, 0]
+
+
+async def test_a_probe_that_the_runtime_runs_restarts_the_group() -> None:
+    pod = make_pod(
+        {
+            "containers": [
+                {"name": "main", "image": "n", "livenessProbe": {"grpc": {"port": 9}}},
+                {"name": "other", "image": "n", "lifecycle": {"preStop": {"sleep": {"seconds": 3}}}},
+            ]
+        }
+    )
+    async with eci_cloud() as cloud:
+        provider = cloud.provider
+        assert isinstance(provider, SupportsDirectProbes)
+        assert isinstance(provider, SupportsContainerRestart)
+        assert isinstance(provider, SupportsDirectPreStop)
+        assert provider.direct_probes(pod.pod) == {
+            "main": frozenset({ProbeKind.LIVENESS}),
+            "other": frozenset(),
+        }
+        assert provider.direct_pre_stop(pod.pod) == {"other"}
+        await provider.create(pod)
+        await cloud.said.state(pod.key, "running")
+        await provider.restart_container(pod.key, "main", grace=30)
+        (group,) = cloud.groups
+        async with asyncio.timeout(10):
+            await group.until(lambda one: ("restart", one.id) in cloud.engine.calls)
+        cloud.fault("RestartContainerGroup", status=400, code="IncorrectStatus", message="busy")
+        with pytest.raises(Retryable, match="IncorrectStatus"):
+            await provider.restart_container(pod.key, "main", grace=30)
+        with pytest.raises(NotFound):
+            await provider.restart_container(OTHER.key, "main", grace=30)
 
 
 async def test_a_finished_pod_whose_group_expires_keeps_its_status() -> None:

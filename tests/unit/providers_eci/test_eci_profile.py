@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vnodectl.providers.eci.profile import Profile, Selector, parse
+from vnodectl.providers.eci.profile import LiveProfile, Profile, Selector, parse
 from vnodectl.providers.eci.settings import EciSettings
 
 DATA = {
@@ -100,6 +100,33 @@ def test_one_bad_selector_does_not_spoil_the_others() -> None:
 
 def test_selectors_that_are_no_list() -> None:
     assert _parse(selectors='{"a": 1}')[1] == ["selectors is not a list"]
+
+
+def test_what_is_not_known_is_reported() -> None:
+    selector = {"name": "n", "objectSelector": {"matchLabels": {"a": "b"}}, "policy": {"fair": {}}}
+    profile, problems = _parse(vswitchIds="vsw-typo", selectors=json.dumps([selector]))
+    assert len(profile.selectors) == 1
+    assert problems == ["there is no key 'vswitchIds'", "selectors[0]: there is no policy"]
+
+
+def test_what_makes_no_difference_is_told() -> None:
+    told = _parse(enableHybridMode="true")[0].without_effect()
+    assert [one.partition(":")[0] for one in told] == [
+        "enableClusterIp",
+        "enableHybridMode",
+        "featureGates Other",
+    ]
+    assert Profile().without_effect() == []
+
+
+def test_a_live_profile_is_what_was_taken_last() -> None:
+    live = LiveProfile()
+    assert (live.current, live.problems) == (Profile(), ())
+    live.take({"data": {"vSwitchIds": "vsw-1", "selectors": "{"}})
+    assert live.current.vswitches == ("vsw-1",)
+    assert len(live.problems) == 1
+    live.take(None)
+    assert (live.current, live.problems) == (Profile(), ())
 
 
 def test_effects_of_all_matching_selectors_the_first_wins() -> None:

@@ -300,6 +300,9 @@ def test_tags_of_one_s_own() -> None:
 def test_fail_fast() -> None:
     assert not fails_fast(make_pod(), Profile())
     assert fails_fast(make_pod(annotations={f"{P}eci-fail-strategy": "fail-fast"}), Profile())
+    assert fails_fast(make_pod(annotations={f"{P}pod-fail-on-create-err": "true"}), Profile())
+    both = {f"{P}pod-fail-on-create-err": "true", f"{P}eci-fail-strategy": "fail-back"}
+    assert not fails_fast(make_pod(annotations=both), Profile())
     assert "FailStrategy" not in translate(
         make_pod(annotations={f"{P}eci-fail-strategy": "fail-fast"}), place()
     )
@@ -321,19 +324,29 @@ def test_fail_fast() -> None:
         (_one(ports=[{"containerPort": 1, "protocol": "SCTP"}]), "spec.containers[0].ports[0].protocol"),
         (_one(ports=[{"containerPort": 1, "hostPort": 1}]), "spec.containers[0].ports[0].hostPort"),
         (_one(volumeDevices=[{}]), "spec.containers[0].volumeDevices"),
-        (_one(livenessProbe={"grpc": {"port": 1}}), "spec.containers[0].livenessProbe.grpc"),
+        (
+            {**_one(livenessProbe={"grpc": {"port": 1}}), "restartPolicy": "Never"},
+            "spec.containers[0].livenessProbe.grpc",
+        ),
+        (
+            {**_one(startupProbe={"httpGet": {"port": 1}}), "restartPolicy": "Never"},
+            "spec.containers[0].startupProbe",
+        ),
         (_one(livenessProbe={}, readinessProbe={"x": 1}), "spec.containers[0].readinessProbe"),
         (_one(startupProbe={"exec": {"command": ["x"]}}), "spec.containers[0].startupProbe"),
         (
-            _one(livenessProbe={"httpGet": {"port": 1, "host": "x"}}),
+            {**_one(livenessProbe={"httpGet": {"port": 1, "host": "x"}}), "restartPolicy": "Never"},
             "spec.containers[0].livenessProbe.httpGet.host",
         ),
         (
-            _one(livenessProbe={"tcpSocket": {"port": 1, "host": "x"}}),
+            {**_one(livenessProbe={"tcpSocket": {"port": 1, "host": "x"}}), "restartPolicy": "Never"},
             "spec.containers[0].livenessProbe.tcpSocket.host",
         ),
         (
-            _one(livenessProbe={"httpGet": {"port": 1, "httpHeaders": [{"name": "a", "value": "b"}]}}),
+            {
+                **_one(livenessProbe={"httpGet": {"port": 1, "httpHeaders": [{"name": "a", "value": "b"}]}}),
+                "restartPolicy": "Never",
+            },
             "spec.containers[0].livenessProbe.httpGet.httpHeaders",
         ),
         (
@@ -341,8 +354,8 @@ def test_fail_fast() -> None:
             "spec.containers[0].livenessProbe.httpGet.port",
         ),
         (
-            _one(lifecycle={"preStop": {"sleep": {"seconds": 1}}}),
-            "spec.containers[0].lifecycle.preStop.sleep",
+            _one(lifecycle={"postStart": {"sleep": {"seconds": 1}}}),
+            "spec.containers[0].lifecycle.postStart.sleep",
         ),
         (_one(lifecycle={"stopSignal": "SIGUSR1"}), "spec.containers[0].lifecycle.stopSignal"),
         (
@@ -392,6 +405,15 @@ def test_collected_logs_go_through_the_profile_s_machine_group() -> None:
     assert len(_container(pod)["EnvironmentVar"]) == len(env)
 
 
+def test_older_names_of_annotations() -> None:
+    older = {f"{P}eci-instance-type": "ecs.gn5i-c2g1.large", f"{P}acr-instance-id": "cri-1"}
+    spec = _one(resources={"limits": {"nvidia.com/gpu": 1}})
+    body = translate(make_pod(spec, annotations=older), place())
+    assert body["InstanceType"] == "ecs.gn5i-c2g1.large"
+    assert body["Container"][0]["Gpu"] == 1
+    assert body["AcrRegistryInfo"] == [{"InstanceId": "cri-1"}]
+
+
 def test_a_startup_probe_delays_the_liveness_probe() -> None:
     body = _container(
         make_pod(
@@ -402,6 +424,11 @@ def test_a_startup_probe_delays_the_liveness_probe() -> None:
         )
     )
     assert body["LivenessProbe"] == {"Exec": {"Command": ["alive"]}, "InitialDelaySeconds": 60}
+
+
+def test_a_hook_that_only_waits_is_the_runtime_s() -> None:
+    body = _container(make_pod(_one(lifecycle={"preStop": {"sleep": {"seconds": 1}}})))
+    assert not [name for name in body if name.startswith("Lifecycle")]
 
 
 def test_hooks() -> None:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 _INTRODUCTION = """\
 # The emulated Alibaba Cloud
 
-<!-- Written by `python -m vnodectl.emulator.alibaba.document`; a test fails when this page is stale. -->
-
 `vnodectl emulator serve --cloud alibaba` runs it alone; the sandbox runs it beside its cluster. All products
 share one TLS socket, which the vendor's SDKs take as their `endpoint`. Signatures are verified
 (ACS3-HMAC-SHA256, and HMAC-SHA1 of the RPC and ROA styles), with time, nonce, STS tokens and RAM policies;
@@ -34,6 +32,8 @@ The control API (plain HTTP on 127.0.0.1) has `/state`, `/seed`, `/reset`, `/clo
 `/calls`, `/counters`, `/routes` and {settings}. A fault names an operation as RAM does:
 `{{"template": "vpc:DescribeVSwitches", "status": 403, "code": "Forbidden.RAM"}}`. What is seeded again with
 another `status` or `state` has it from then on.
+
+This page is generated from `vnodectl/emulator/alibaba` by `make docs`.
 """
 
 

@@ -28,6 +28,9 @@ SPOT_STRATEGY = f"{PREFIX}eci-spot-strategy"
 SPOT_PRICE_LIMIT = f"{PREFIX}eci-spot-price-limit"
 SPOT_FALLBACK = f"{PREFIX}eci-spot-fallback"
 FAIL_STRATEGY = f"{PREFIX}eci-fail-strategy"
+FAIL_ON_CREATE_ERROR = f"{PREFIX}pod-fail-on-create-err"
+AUTO_IMAGE_CACHE = f"{PREFIX}eci-auto-imc"
+IMAGE_CACHE = f"{PREFIX}eci-imc-id"
 CUSTOM_HOSTS = f"{PREFIX}eci-custom-hosts"
 CUSTOM_TAGS = f"{PREFIX}eci-custom-tags"
 CUSTOM_DNS = f"{PREFIX}eci-custom-dnsconfig"
@@ -49,6 +52,8 @@ class Effect(StrEnum):
     """It makes no difference here; `why` says why."""
     REJECTED = "rejected"
     """A pod with it cannot run as it says; `why` says why."""
+    OLDER = "older"
+    """An older name, which the documents still have, of the annotation `why`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,26 @@ TABLE: tuple[Annotation, ...] = (
         parse=values.one_of("fail-back", "fail-over", "fail-fast"),
     ),
     Annotation(
+        FAIL_ON_CREATE_ERROR,
+        "true",
+        "The same as eci-fail-strategy fail-fast.",
+        parse=values.flag,
+    ),
+    Annotation(
+        f"{PREFIX}eci-cpu-option-core",
+        "2",
+        "Physical cores.",
+        "CpuOptionsCore",
+        parse=values.whole(1),
+    ),
+    Annotation(
+        f"{PREFIX}eci-cpu-option-ht",
+        "1",
+        "Threads of each core: 1 turns hyper-threading off.",
+        "CpuOptionsThreadsPerCore",
+        parse=values.whole(1, 2),
+    ),
+    Annotation(
         f"{PREFIX}eci-max-pending-minute",
         "30",
         "Minutes after which an instance that does not start is given up, 10 to 1440.",
@@ -176,15 +201,13 @@ TABLE: tuple[Annotation, ...] = (
     ),
     # Images
     Annotation(
-        f"{PREFIX}eci-auto-imc",
+        AUTO_IMAGE_CACHE,
         "true",
         "Use an image cache that fits.",
         "AutoMatchImageCache",
         parse=values.flag,
     ),
-    Annotation(
-        f"{PREFIX}eci-imc-id", "imc-1", "The image cache to use.", "ImageSnapshotId", parse=values.text
-    ),
+    Annotation(IMAGE_CACHE, "imc-1", "The image cache to use.", "ImageSnapshotId", parse=values.text),
     Annotation(
         ACR_INSTANCES,
         "cri-1,cn-beijing:cri-2",
@@ -441,7 +464,25 @@ TABLE: tuple[Annotation, ...] = (
         effect=Effect.IGNORED,
         why="an instance has no service rules of its own",
     ),
+    *(
+        Annotation(f"{PREFIX}{older}", "", "", effect=Effect.OLDER, why=newer)
+        for older, newer in (
+            ("acr-instance-id", ACR_INSTANCES),
+            ("eci-image-cache", AUTO_IMAGE_CACHE),
+            ("eci-image-snapshot-id", IMAGE_CACHE),
+            ("eci-instance-type", USE_SPECS),
+        )
+    ),
 )
+
+
+def by_newer_names(annotations: Mapping[str, str]) -> dict[str, str]:
+    """With what older names say under the newer ones, where those are not given themselves."""
+    found = dict(annotations)
+    for one in TABLE:
+        if one.effect is Effect.OLDER and one.name in annotations:
+            found.setdefault(one.why, annotations[one.name])
+    return found
 
 
 def parameters(annotations: Mapping[str, str]) -> JSON:
@@ -452,7 +493,7 @@ def parameters(annotations: Mapping[str, str]) -> JSON:
             continue
         if one.effect is Effect.REJECTED:
             raise rejected(one.name, one.why)
-        if one.parse is None or one.effect is Effect.IGNORED:
+        if one.parse is None or one.effect is not Effect.SET:
             continue
         try:
             value = one.parse(str(annotations[one.name]))

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vnodectl.providers.eci import probes
 from vnodectl.providers.eci.specs import Need
 from vnodectl.providers.eci.volumes import mounts
 from vnodectl.providers.ports import port_number
-from vnodectl.providers.probes import startup_delay
 from vnodectl.runtime.expansion import expand
 from vnodectl.runtime.provider import JSON, EnvVar, Rejected, ResolvedPod
 
-_NUMBERS = {
-    "initialDelaySeconds": "InitialDelaySeconds",
-    "periodSeconds": "PeriodSeconds",
-    "failureThreshold": "FailureThreshold",
-    "successThreshold": "SuccessThreshold",
-    "timeoutSeconds": "TimeoutSeconds",
-}
 _LATE = frozenset({"status.podIP", "status.podIPs"})
 """Known to the group alone; a group has one IPv4 address, so both are the same."""
 
@@ -47,9 +40,19 @@ def container(container: JSON, pod: ResolvedPod, need: Need, path: str) -> JSON:
         if container.get(name):
             body[key] = True
     body.update(_more_security(container, pod))
-    body.update(_probes(container, path))
+    body.update(probes.bodies(container, path, restarts=restarts(pod.spec)))
     body.update(_lifecycle(container, path))
     return body
+
+
+def restarts(spec: JSON) -> bool:
+    """Whether containers that end may be started again."""
+    return (spec.get("restartPolicy") or "Always") != "Never"
+
+
+def sleeps_before_stop(container: JSON) -> bool:
+    """Whether its preStop hook only waits, which ECI has no hook for and the runtime does."""
+    return bool(((container.get("lifecycle") or {}).get("preStop") or {}).get("sleep"))
 
 
 def _common(container: JSON, pod: ResolvedPod, path: str) -> JSON:
@@ -140,69 +143,7 @@ def _more_security(container: JSON, pod: ResolvedPod) -> JSON:
     return body
 
 
-# --- probes and hooks -----------------------------------------------------------------------------
-
-
-def _probes(container: JSON, path: str) -> JSON:
-    """ECI has no startup probe. Where there is a liveness probe too, the time that the startup probe allows
-    becomes its initial delay: the container is killed no earlier than in Kubernetes. Alone it is rejected.
-    """
-    body: JSON = {}
-    for name, key in (("livenessProbe", "LivenessProbe"), ("readinessProbe", "ReadinessProbe")):
-        if container.get(name):
-            body[key] = _probe(container[name], container, f"{path}.{name}")
-    if container.get("startupProbe"):
-        if "LivenessProbe" not in body:
-            raise Rejected(
-                "UnsupportedProbe",
-                "Elastic Container Instance has no startup probe; use a livenessProbe with an initial delay",
-                field=f"{path}.startupProbe",
-            )
-        liveness = body["LivenessProbe"]
-        liveness["InitialDelaySeconds"] = max(
-            int(liveness.get("InitialDelaySeconds") or 0), startup_delay(container["startupProbe"])
-        )
-    return body
-
-
-def _probe(probe: JSON, container: JSON, path: str) -> JSON:
-    body: JSON = {key: probe[name] for name, key in _NUMBERS.items() if probe.get(name) is not None}
-    if probe.get("exec"):
-        return {"Exec": {"Command": list(probe["exec"].get("command") or ())}, **body}
-    if probe.get("tcpSocket"):
-        tcp, where = probe["tcpSocket"], f"{path}.tcpSocket"
-        _no_host(tcp, where)
-        return {"TcpSocket": {"Port": port_number(tcp.get("port"), container, f"{where}.port")}, **body}
-    http, where = probe.get("httpGet"), f"{path}.httpGet"
-    if not http:
-        kind = "grpc" if probe.get("grpc") else "action"
-        raise Rejected(
-            "UnsupportedProbe",
-            f"Elastic Container Instance has no probe by {kind}; use exec, httpGet or tcpSocket",
-            field=f"{path}.grpc" if probe.get("grpc") else path,
-        )
-    _no_host(http, where)
-    if http.get("httpHeaders"):
-        raise Rejected(
-            "UnsupportedProbe",
-            "Elastic Container Instance sends no headers of its own choosing with a probe",
-            field=f"{where}.httpHeaders",
-        )
-    target = {
-        "Path": http.get("path") or "/",
-        "Port": port_number(http.get("port"), container, f"{where}.port"),
-        "Scheme": http.get("scheme") or "HTTP",
-    }
-    return {"HttpGet": target, **body}
-
-
-def _no_host(action: JSON, path: str) -> None:
-    if action.get("host"):
-        raise Rejected(
-            "UnsupportedProbe",
-            "Elastic Container Instance probes the container itself, not another host",
-            field=f"{path}.host",
-        )
+# --- hooks ----------------------------------------------------------------------------------------
 
 
 def _lifecycle(container: JSON, path: str) -> JSON:
@@ -212,7 +153,7 @@ def _lifecycle(container: JSON, path: str) -> JSON:
         ("postStart", "LifecyclePostStartHandler"),
         ("preStop", "LifecyclePreStopHandler"),
     ):
-        if hooks.get(name):
+        if hooks.get(name) and not (name == "preStop" and sleeps_before_stop(container)):
             body.update(_hook(hooks[name], prefix, container, f"{path}.lifecycle.{name}"))
     if hooks.get("stopSignal"):
         raise Rejected(

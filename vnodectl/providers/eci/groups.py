@@ -56,6 +56,10 @@ class Groups:
             parameters["Force"] = True
         await self._write("DeleteContainerGroup", parameters)
 
+    async def restart(self, group_id: str) -> None:
+        """All containers of a group. Raises `AlibabaNotFound`."""
+        await self._write("RestartContainerGroup", {"ContainerGroupId": group_id})
+
     # --- reads ------------------------------------------------------------------------------------
 
     async def rows(self) -> list[JSON]:

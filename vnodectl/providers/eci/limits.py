@@ -12,6 +12,7 @@ PER_MINUTE = {
     "DescribeContainerLog": 500,
     "DescribeMultiContainerGroupMetric": 500,
     "ExecContainerCommand": 500,
+    "RestartContainerGroup": 1000,
 }
 """Calls that an account may make of each API ("Limits")."""
 

@@ -16,16 +16,41 @@ from vnodectl.providers.eci.settings import VSWITCHES_MAX, EciSettings, split
 NAME = "eci-profile"
 NAMESPACE = "kube-system"
 
-_SWITCHES = (
-    "enableClusterIp",
-    "enableHybridMode",
-    "enableLinuxArm64Node",
-    "enableLogController",
-    "enablePVCController",
-    "enablePrivateZone",
-    "enableReuseSSLKey",
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of the ConfigMap. `why` says why it has no effect here; "" where it has one."""
+
+    name: str
+    meaning: str
+    why: str = ""
+
+
+_ADD_ON = "it asks for something in the cluster that is not part of ECI"
+TEXTS = (
+    Key("vpcId", "The VPC of the vSwitches.", "a container group is in the VPC of its vSwitch"),
+    Key("securityGroupId", "The security group of pods, instead of the connector's."),
+    Key("resourceGroupId", "The resource group of container groups, instead of the connector's."),
+    Key("slsMachineGroup", "The machine group of the log service, where a container names none."),
 )
-_TEXTS = ("vpcId", "securityGroupId", "resourceGroupId", "slsMachineGroup")
+LISTS = (
+    Key("vSwitchIds", f"vSwitches of pods, at most {VSWITCHES_MAX}, instead of the connector's."),
+    Key(
+        "selectors",
+        "A JSON list: pods by `objectSelector.matchLabels` and `namespaceSelector.matchLabels`, and the "
+        "`effect.annotations` and `effect.labels` that they get.",
+    ),
+)
+SWITCHES = (
+    Key("enableClusterIp", "Service rules in every instance.", "ECI's public API has no parameter for them"),
+    Key("enableHybridMode", "Clusters outside Alibaba Cloud.", "there is nothing to switch: they work"),
+    Key("enableLinuxArm64Node", "A second node for arm64.", "each connector is nodes of amd64"),
+    Key("enableLogController", "Custom resources of the log service.", _ADD_ON),
+    Key("enablePVCController", "Disks that are made for claims.", _ADD_ON),
+    Key("enablePrivateZone", "Service names in PrivateZone.", _ADD_ON),
+    Key("enableReuseSSLKey", "One certificate for all nodes.", "each node has a certificate of its own"),
+)
+GATES = Key("featureGates", "`name=true,…` of the vendor's add-on.", "there is none of them here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +94,11 @@ class Profile:
         """The first selector that matches: such a pod belongs on the virtual node."""
         return next((one for one in self.selectors if one.matches(pod_labels, namespace_labels)), None)
 
+    def without_effect(self) -> list[str]:
+        """What is switched on and makes no difference here, each with the reason."""
+        told = [f"{one.name}: {one.why}" for one in SWITCHES if self.switches.get(one.name) and one.why]
+        return told + [f"{GATES.name} {name}: {GATES.why}" for name, on in self.gates.items() if on]
+
     def effects(
         self, pod_labels: Mapping[str, str], namespace_labels: Mapping[str, str] | None
     ) -> tuple[dict[str, str], dict[str, str]]:
@@ -92,7 +122,9 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[Profile, list[str]]:
     problems: list[str] = []
     if not isinstance(data, Mapping):
         return Profile(), ["data is not a map"]
-    texts = {name: str(data.get(name) or "").strip() for name in _TEXTS}
+    known = {one.name for one in (*TEXTS, *LISTS, *SWITCHES, GATES)}
+    problems += [f"there is no key {name!r}" for name in sorted(set(data) - known)]
+    texts = {one.name: str(data.get(one.name) or "").strip() for one in TEXTS}
     vswitches = split(str(data.get("vSwitchIds") or ""))
     if len(vswitches) > VSWITCHES_MAX:
         problems.append(f"vSwitchIds names {len(vswitches)}; the first {VSWITCHES_MAX} are used")
@@ -114,7 +146,7 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[Profile, list[str]]:
 
 def _switches(data: Mapping[str, Any], problems: list[str]) -> dict[str, bool]:
     found = {}
-    for name in _SWITCHES:
+    for name in (one.name for one in SWITCHES):
         value = str(data.get(name) or "").strip().lower()
         if value in {"true", "false"}:
             found[name] = value == "true"
@@ -152,6 +184,10 @@ def _selectors(value: Any, problems: list[str]) -> tuple[Selector, ...]:
             found.append(_selector(entry))
         except ValueError as error:
             problems.append(f"selectors[{index}]: {error}")
+            continue
+        unknown = sorted(set(entry) - {"name", "objectSelector", "namespaceSelector", "effect"})
+        if unknown:
+            problems.append(f"selectors[{index}]: there is no {', '.join(unknown)}")
     return tuple(found)
 
 
@@ -198,3 +234,16 @@ def _texts(value: Any, what: str) -> dict[str, str]:
 
 def _has(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in wanted.items())
+
+
+class LiveProfile:
+    """The profile as the cluster has it now; `current` is what the next pod gets."""
+
+    def __init__(self) -> None:
+        self.current = Profile()
+        self.problems: tuple[str, ...] = ()
+
+    def take(self, config_map: Mapping[str, Any] | None) -> None:
+        """The ConfigMap's object, None where there is none (any more)."""
+        self.current, problems = parse(config_map)
+        self.problems = tuple(problems)

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from vnodectl.clouds.alibaba import AlibabaError, AlibabaNotFound, AlibabaSession
 from vnodectl.clouds.alibaba.session import ECI_API
 from vnodectl.errors import VnodectlError
+from vnodectl.providers.eci import containers, probes, stats
 from vnodectl.providers.eci import exec as eci_exec
 from vnodectl.providers.eci import logs as eci_logs
-from vnodectl.providers.eci import stats
 from vnodectl.providers.eci import status as states
 from vnodectl.providers.eci.failures import of_create, of_request
 from vnodectl.providers.eci.groups import DETAIL_PAGE, Groups
@@ -29,6 +29,7 @@ from vnodectl.runtime.provider import (
     NotFound,
     PodKey,
     PodStats,
+    ProbeKind,
     Rejected,
     ResolvedPod,
     Retryable,
@@ -160,6 +161,25 @@ class EciProvider:
 
     def _place(self) -> Place:
         return Place(self._settings, self._identity, self._region, self._profile())
+
+    # --- what the runtime does for ECI ------------------------------------------------------------
+
+    def direct_probes(self, pod: JSON) -> Mapping[str, frozenset[ProbeKind]]:
+        restarts = containers.restarts(pod["spec"])
+        return {one["name"]: probes.direct(one, restarts=restarts) for one in pod["spec"]["containers"]}
+
+    async def restart_container(self, key: PodKey, container: str, *, grace: float) -> None:  # noqa: ARG002
+        """The whole group, as ECI restarts nothing less; with the pod's own grace."""
+        try:
+            await self._groups.restart(self._tracked(key).group_id)
+        except VnodectlError as error:
+            raise of_request(error) from error
+        self._observer.look_soon()
+
+    def direct_pre_stop(self, pod: JSON) -> frozenset[str]:
+        return frozenset(
+            one["name"] for one in pod["spec"]["containers"] if containers.sleeps_before_stop(one)
+        )
 
     # --- kubectl ----------------------------------------------------------------------------------
 

@@ -86,13 +86,16 @@ def effective_annotations(pod: ResolvedPod, profile: Profile) -> dict[str, str]:
     """
     metadata = pod.pod["metadata"]
     added, _ = profile.effects(metadata.get("labels") or {}, None)
-    return {**added, **(metadata.get("annotations") or {})}
+    own = notes.by_newer_names(metadata.get("annotations") or {})
+    return {**notes.by_newer_names(added), **own}
 
 
 def fails_fast(pod: ResolvedPod, profile: Profile) -> bool:
     """Whether the pod is to fail when its group cannot be made, instead of waiting until it can."""
-    value = effective_annotations(pod, profile).get(notes.FAIL_STRATEGY, "")
-    return value.strip().lower() == "fail-fast"
+    annotations = effective_annotations(pod, profile)
+    if notes.FAIL_STRATEGY in annotations:
+        return annotations[notes.FAIL_STRATEGY].strip().lower() == "fail-fast"
+    return annotations.get(notes.FAIL_ON_CREATE_ERROR, "").strip().lower() == "true"
 
 
 def secrets(pod: ResolvedPod, body: JSON) -> Iterator[str]:
