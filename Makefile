@@ -50,8 +50,9 @@ bench: $(READY) ## how fast and how heavy the node is; BENCH_ARGS="--sizes 200 -
 image: setup ## the connector's container image
 	$(BIN)/vnodectl sandbox image
 
-docs: $(READY) ## generate docs/settings.md anew
+docs: $(READY) ## generate docs/settings.md and docs/aci.md anew
 	$(BIN)/python -m vnodectl.agent_settings.document > docs/settings.md
+	$(BIN)/python -m vnodectl.providers.aci.document > docs/aci.md
 
 completions: $(READY) ## generate completions/ anew
 	$(BIN)/vnodectl completion bash > completions/vnodectl.bash
