@@ -52,8 +52,9 @@ image: setup ## the connector's container image
 
 docs: $(READY) ## generate the pages that are made from the code anew
 	$(BIN)/python -m vnodectl.agent_settings.document > docs/settings.md
-	$(BIN)/python -m vnodectl.providers.eci.document > docs/eci.md
 	$(BIN)/python -m vnodectl.emulator.alibaba.document > docs/emulator-alibaba.md
+	$(BIN)/python -m vnodectl.providers.aci.document > docs/aci.md
+	$(BIN)/python -m vnodectl.providers.eci.document > docs/eci.md
 
 completions: $(READY) ## generate completions/ anew
 	$(BIN)/vnodectl completion bash > completions/vnodectl.bash

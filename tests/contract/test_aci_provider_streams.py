@@ -33,7 +33,9 @@ async def _exec(cloud: AciCloud, *command: str, far: Kubectl | None = None) -> t
 async def test_exec_with_arguments_gives_output_and_exit_code() -> None:
     async with aci_cloud(TerminalEngine()) as cloud:
         await _running(cloud)
-        assert await _exec(cloud, "sh", "-c", "echo a b; echo err >&2; exit 7") == (7, b"a b\nerr\n")
+        far = Kubectl()
+        assert await _exec(cloud, "sh", "-c", "echo a b; echo err >&2; exit 7", far=far) == (7, b"a b\n")
+        assert far.errors == b"err\n"
         assert await _exec(cloud, "printf", "%s|", "it's", "", "a  b", "$HOME", "-n") == (
             0,
             b"it's||a  b|$HOME|-n|",
@@ -50,16 +52,39 @@ async def test_exec_with_piped_input() -> None:
             0,
             b"no newline at the end",
         )
+        every = bytes(range(256)) * 100
+        far = Kubectl(every[:1000], every[1000:])
+        assert await _exec(cloud, "tee", "/dev/stderr", far=far) == (0, every)
+        assert far.errors == every
+
+
+async def test_a_program_that_leaves_its_input_unread_ends_the_exec() -> None:
+    async with aci_cloud(TerminalEngine()) as cloud:
+        await _running(cloud)
+        assert await _exec(cloud, "sh", "-c", "exit 9", far=Kubectl(*[b"x" * 8000] * 10)) == (9, b"")
 
 
 async def test_exec_in_a_terminal() -> None:
     async with aci_cloud(TerminalEngine()) as cloud:
         await _running(cloud)
-        far = Kubectl(b"stty size; exit 5\n", tty=True, size=TerminalSize(101, 31))
+        far = Kubectl(b"stty size; exit 5\n", tty=True, sizes=[TerminalSize(101, 31)])
         code, output = await _exec(cloud, "sh", far=far)
         assert code == 5
         assert b"31 101\r\n" in output
         assert b"begin-" not in output
+
+
+async def test_a_terminal_is_told_its_new_size() -> None:
+    async with aci_cloud(TerminalEngine()) as cloud:
+        await _running(cloud)
+        far = Kubectl(b"\n", tty=True, sizes=[TerminalSize(101, 31), TerminalSize(132, 43)])
+        watch = "trap 'stty size; exit 6' WINCH; echo ready; while :; do sleep 0.05; done"
+        task = asyncio.create_task(_exec(cloud, "sh", "-c", watch, far=far), name="test-exec")
+        await asyncio.wait_for(far.shows(b"ready"), 20)
+        far.resized.set()
+        code, output = await task
+        assert code == 6
+        assert b"43 132" in output
 
 
 async def test_an_image_without_a_shell_runs_one_word_only() -> None:

@@ -211,26 +211,42 @@ class TerminalEngine(ScriptedEngine):
 
 
 class Kubectl:
-    """The far end of an exec: types `stdin` piece by piece, keeps what it is shown."""
+    """The far end of an exec: types `stdin` piece by piece, keeps what it is shown.
 
-    def __init__(self, *stdin: bytes, tty: bool = False, size: TerminalSize | None = None) -> None:
+    Has each of `sizes` in turn: the next one once `resized` is set, which clears it.
+    """
+
+    def __init__(self, *stdin: bytes, tty: bool = False, sizes: Sequence[TerminalSize] = ()) -> None:
         self.tty = tty
         self.wants_stdin = bool(stdin)
         self.wants_stdout: Literal[True] = True
         self.wants_stderr = not tty
         self.output = b""
+        self.errors = b""
+        self.changed = asyncio.Event()
+        self.resized = asyncio.Event()
         self._stdin = list(stdin)
-        self._size = size
+        self._sizes = sizes
 
     async def read_stdin(self) -> bytes:
         return self._stdin.pop(0) if self._stdin else b""
 
     async def write_stdout(self, data: bytes) -> None:
         self.output += data
+        self.changed.set()
 
     async def write_stderr(self, data: bytes) -> None:
-        raise AssertionError("ACI has no separate stderr")
+        self.errors += data
+
+    async def shows(self, part: bytes) -> None:
+        """Until `part` has been shown."""
+        while part not in self.output:
+            self.changed.clear()
+            await self.changed.wait()
 
     async def resizes(self) -> AsyncIterator[TerminalSize]:
-        if self._size is not None:
-            yield self._size
+        for index, size in enumerate(self._sizes):
+            if index:
+                await self.resized.wait()
+                self.resized.clear()
+            yield size

@@ -67,6 +67,7 @@ def granted(namespace: str) -> tuple[Right, ...]:
         *_rights(("get", "list", "watch", "delete"), ["pods"]),
         *_rights(("update", "patch"), ["pods/status"]),
         *_rights(("get",), ["configmaps", "secrets", "serviceaccounts"]),
+        *_rights(("get",), ["persistentvolumeclaims", "persistentvolumes"]),
         *_rights(("create",), ["serviceaccounts/token"]),
         *_rights(("get", "list", "watch"), ["services"]),
         *_rights(("create", "patch"), ["events"]),

@@ -31,6 +31,7 @@ class Needs:
     secrets: frozenset[str]
     tokens: tuple[TokenRequest, ...]
     services: bool
+    claims: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,27 @@ class NodeFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Claimed:
+    """A PersistentVolumeClaim, the PersistentVolume it is bound to, and the Secrets its provider needs.
+
+    `secrets` is by `namespace/name`. `claim` None: there is no such claim; `volume` None: it is not bound.
+    """
+
+    claim: JSON | None
+    volume: JSON | None = None
+    secrets: Mapping[str, JSON | None] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
+    """`claims` is by name, and empty for a provider that mounts no PersistentVolumes."""
+
     node: NodeFacts
     config_maps: Mapping[str, JSON | None] = field(default_factory=dict)
     secrets: Mapping[str, JSON | None] = field(default_factory=dict, repr=False)
     tokens: Mapping[TokenRequest, str] = field(default_factory=dict, repr=False)
     services: tuple[JSON, ...] = ()
+    claims: Mapping[str, Claimed] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +111,7 @@ def needs(pod: JSON) -> Needs:
     spec = pod["spec"]
     config_maps: set[str] = set()
     secrets: set[str] = set()
+    claims: set[str] = set()
     tokens: list[TokenRequest] = []
     for container in containers(pod):
         for source in container.get("envFrom") or ():
@@ -108,6 +125,7 @@ def needs(pod: JSON) -> Needs:
         _add(config_maps, volume.get("configMap"), "name")
         _add(secrets, volume.get("secret"), "secretName")
         _add(secrets, volume.get("azureFile"), "secretName")
+        _add(claims, volume.get("persistentVolumeClaim"), "claimName")
         flex = (volume.get("flexVolume") or {}).get("secretRef")
         _add(secrets, flex, "name")
         csi = (volume.get("csi") or {}).get("nodePublishSecretRef")
@@ -125,6 +143,7 @@ def needs(pod: JSON) -> Needs:
         secrets=frozenset(secrets),
         tokens=tuple(tokens),
         services=spec.get("enableServiceLinks", True) is not False,
+        claims=frozenset(claims),
     )
 
 

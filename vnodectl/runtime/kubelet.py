@@ -28,7 +28,7 @@ from vnodectl.runtime.lookups import Lookups
 from vnodectl.runtime.metrics import NodeMetrics
 from vnodectl.runtime.node import NodeConfig, NodeController
 from vnodectl.runtime.pods import WORKERS, PodController
-from vnodectl.runtime.provider import Health, NodeInfo, Provider
+from vnodectl.runtime.provider import Health, NodeInfo, Provider, SupportsPersistentVolumes
 from vnodectl.runtime.usage import NodeUsage
 from vnodectl.settings import TAINT_KEY
 
@@ -87,7 +87,11 @@ class Kubelet:
         version = await client.get("/version")
         info = await provider.node()
         events = EventRecorder(client, "vnodectl", config.node_name, self._clock)
-        lookups = Lookups(client, self._facts)
+        lookups = Lookups(
+            client,
+            self._facts,
+            provider.volume_secrets if isinstance(provider, SupportsPersistentVolumes) else None,
+        )
         metrics = NodeMetrics(config.node_name)
         metrics.show_health(lambda: self._well)
         pods = PodController(

@@ -7,14 +7,22 @@ ConfigMap cost one GET a second and still see a change at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from vnodectl.kube.client import JSON, KubeClient
 from vnodectl.kube.errors import NotFound
-from vnodectl.kube.resources import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, SERVICES, Resource
-from vnodectl.runtime.facts import Facts, Needs, NodeFacts, TokenRequest, needs
+from vnodectl.kube.resources import (
+    CONFIG_MAPS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+    Resource,
+)
+from vnodectl.runtime.facts import Claimed, Facts, Needs, NodeFacts, TokenRequest, needs
 from vnodectl.runtime.provider import PodKey
 
 T = TypeVar("T")
@@ -63,12 +71,25 @@ class _Shared(Generic[T]):
         self._entries.clear()
 
 
-class Lookups:
-    """Collects the `Facts` of a pod from the API server. Raises ApiError or ClusterUnreachable."""
+VolumeSecrets = Callable[[JSON, str], Sequence[tuple[str, str]]]
+"""(namespace, name) of the Secrets that a provider needs for a PersistentVolume claimed from a namespace."""
 
-    def __init__(self, client: KubeClient, node: Callable[[], NodeFacts]) -> None:
+
+class Lookups:
+    """Collects the `Facts` of a pod from the API server. Raises ApiError or ClusterUnreachable.
+
+    `volume_secrets` is the provider's, where it mounts PersistentVolumes; else claims are not read.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        node: Callable[[], NodeFacts],
+        volume_secrets: VolumeSecrets | None = None,
+    ) -> None:
         self._client = client
         self._node = node
+        self._volume_secrets = volume_secrets
         self._objects: _Shared[JSON | None] = _Shared()
         self._lists: _Shared[list[JSON]] = _Shared()
 
@@ -90,13 +111,32 @@ class Lookups:
             secrets = {name: start(SECRETS, name) for name in wanted.secrets}
             tokens = {request: group.create_task(self.token(key, pod, request)) for request in wanted.tokens}
             services = group.create_task(self._services(key.namespace)) if wanted.services else None
+            claims = {
+                name: group.create_task(self._claimed(key.namespace, name, self._volume_secrets))
+                for name in (wanted.claims if self._volume_secrets else ())
+            }
         return Facts(
             node=self._node(),
             config_maps={name: task.result() for name, task in config_maps.items()},
             secrets={name: task.result() for name, task in secrets.items()},
             tokens={request: task.result() for request, task in tokens.items()},
             services=tuple(services.result()) if services else (),
+            claims={name: task.result() for name, task in claims.items()},
         )
+
+    async def _claimed(self, namespace: str, name: str, secrets_of: VolumeSecrets | None) -> Claimed:
+        claim = await self._object(PERSISTENT_VOLUME_CLAIMS, namespace, name)
+        bound = ((claim or {}).get("spec") or {}).get("volumeName")
+        if not bound or secrets_of is None:
+            return Claimed(claim)
+        volume = await self._object(PERSISTENT_VOLUMES, "", bound)
+        if volume is None or not _binds(volume, claim or {}):
+            return Claimed(claim)
+        found = {
+            f"{where}/{which}": await self._object(SECRETS, where, which)
+            for where, which in secrets_of(volume, namespace)
+        }
+        return Claimed(claim, volume, found)
 
     async def token(self, key: PodKey, pod: JSON, request: TokenRequest) -> str:
         """A service-account token bound to the pod: it dies with it."""
@@ -136,3 +176,10 @@ class Lookups:
             return items
 
         return await self._lists.get(path, read)
+
+
+def _binds(volume: JSON, claim: JSON) -> bool:
+    """Whether the volume says the same of the binding: a claim alone could name anybody's volume."""
+    reference = (volume.get("spec") or {}).get("claimRef") or {}
+    metadata = claim["metadata"]
+    return all(reference.get(field) == metadata.get(field) for field in ("namespace", "name", "uid"))

@@ -85,11 +85,14 @@ class External:
     """A volume source that only the provider understands: the `spec.volumes[]` entry as it stands.
 
     `secrets` holds the data of the Secrets that the source names (e.g. an Azure Files account key),
-    by Secret name, then by key.
+    by Secret name, then by key. Where the source is a persistentVolumeClaim, `persistent_volume` is the
+    PersistentVolume that the claim is bound to, and `secrets` are those of `SupportsPersistentVolumes`, by
+    `namespace/name`.
     """
 
     source: JSON
     secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict, repr=False)
+    persistent_volume: JSON | None = None
 
 
 Volume = Files | EmptyDir | External
@@ -355,6 +358,17 @@ class SupportsAttach(Protocol):
 class SupportsFileRefresh(Protocol):
     async def refresh(self, pod: ResolvedPod, volumes: frozenset[str]) -> None:
         """Put new contents of the named `Files` volumes in place (a fresh token, a changed ConfigMap)."""
+
+
+@runtime_checkable
+class SupportsPersistentVolumes(Protocol):
+    """A provider that mounts (some) PersistentVolumes; for others, claims are not looked up."""
+
+    def volume_secrets(self, persistent_volume: JSON, namespace: str) -> Sequence[tuple[str, str]]:
+        """(namespace, name) of the Secrets that it needs for a volume claimed from `namespace`. Pure.
+
+        A PersistentVolume is the cluster administrator's, so what it names may be in another namespace.
+        """
 
 
 class ProbeKind(StrEnum):

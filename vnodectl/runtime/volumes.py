@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from vnodectl.runtime import quantity
 from vnodectl.runtime.env import field_value, resource_value
-from vnodectl.runtime.facts import Facts, Notice, Unresolved, missing, token_request
+from vnodectl.runtime.facts import Claimed, Facts, Notice, Unresolved, missing, token_request
 from vnodectl.runtime.provider import JSON, EmptyDir, External, File, Files, Volume
 
 _DEFAULT_MODE = 0o644
@@ -47,7 +47,24 @@ def _volume(pod: JSON, volume: JSON, facts: Facts, notices: list[Notice]) -> Vol
         return Files(_downward(pod, source, mode, facts))
     if "projected" in volume:
         return _projected(pod, volume, facts, notices)
+    claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+    if claim is not None and claim in facts.claims:
+        return _claimed(volume, claim, facts.claims[claim])
     return External(volume, _external_secrets(volume, facts))
+
+
+def _claimed(volume: JSON, name: str, found: Claimed) -> External:
+    if found.claim is None:
+        text = f"PersistentVolumeClaim {name!r} not found"
+        raise Unresolved(Notice("Warning", "FailedMount", text))
+    if found.volume is None:
+        text = f"PersistentVolumeClaim {name!r} is not bound to a PersistentVolume yet"
+        raise Unresolved(Notice("Warning", "FailedMount", text))
+    for secret, content in found.secrets.items():
+        if content is None:
+            raise Unresolved(missing("Secret", secret, optional=False))
+    secrets = {secret: secret_data(content) for secret, content in found.secrets.items() if content}
+    return External(volume, secrets, found.volume)
 
 
 def _projected(pod: JSON, volume: JSON, facts: Facts, notices: list[Notice]) -> Files:

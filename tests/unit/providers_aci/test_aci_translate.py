@@ -221,7 +221,11 @@ def _container(**fields: Any) -> dict[str, Any]:
     [
         (_container(args=["x"]), "spec.containers[0].args"),
         (_container(workingDir="/x"), "spec.containers[0].workingDir"),
-        (_container(lifecycle={"preStop": {}}), "spec.containers[0].lifecycle"),
+        (_container(lifecycle={"postStart": {"exec": {}}}), "spec.containers[0].lifecycle.postStart"),
+        (
+            _container(lifecycle={"preStop": {"httpGet": {"port": 1}}}),
+            "spec.containers[0].lifecycle.preStop.httpGet",
+        ),
         (_container(securityContext={"privileged": True}), "spec.containers[0].securityContext.privileged"),
         (_container(livenessProbe={"tcpSocket": {"port": 1}}), "spec.containers[0].livenessProbe.tcpSocket"),
         (_container(readinessProbe={"grpc": {"port": 1}}), "spec.containers[0].readinessProbe.grpc"),
@@ -266,10 +270,16 @@ def test_what_aci_cannot_do_is_rejected_with_the_field(spec: dict[str, Any], fie
 @pytest.mark.parametrize(
     ("volume", "mount", "field"),
     [
-        (Files((File("a/b", b""),)), {}, "spec.volumes[0]"),
+        (Files((File("a b", b""),)), {}, "spec.volumes[0]"),
         (Files((File("run.sh", b"", 0o755),)), {}, "spec.volumes[0]"),
-        (EmptyDir(), {"subPath": "x"}, "spec.containers[0].volumeMounts[0].subPath"),
-        (EmptyDir(), {"subPathExpr": "x"}, "spec.containers[0].volumeMounts[0].subPathExpr"),
+        (Files((File("a", b""), File("a/b", b""))), {}, "spec.volumes[0]"),
+        (Files((File("a", b""),)), {"subPath": "a"}, "spec.containers[0].volumeMounts[0].subPath"),
+        (Files((File("a", b""),)), {"subPath": "b"}, "spec.containers[0].volumeMounts[0].subPath"),
+        (
+            External({"name": "v", "azureFile": {"secretName": "s", "shareName": "x"}}),
+            {"subPath": "x"},
+            "spec.containers[0].volumeMounts[0].subPath",
+        ),
         (
             EmptyDir(),
             {"mountPropagation": "Bidirectional"},

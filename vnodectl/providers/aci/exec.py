@@ -1,29 +1,27 @@
 """kubectl exec and attach over ACI's WebSockets.
 
 ACI starts one program, without arguments, on a terminal, and tells neither its exit code nor stderr apart.
-So the program is `/bin/sh`: it is typed a few lines that build the wanted argument list, run it between two
-markers, and put its exit code into the second. What comes before the first marker is the shell talking to
-itself and is dropped. An image without a shell can run one word only, and its exit code stays unknown (0).
+So the program is `/bin/sh`, and it runs the wanted command as `exec_script` describes: with arguments, exit
+code, stdout and stderr apart, and bytes as they are. A terminal that changes its size is told so through a
+second, short exec. An image without a shell can run one word only, and its exit code stays unknown (0).
 
 On Windows the program is `cmd.exe`, which is typed the command line and `exit`; what it says around the
-command is shown, and the exit code is unknown (0).
-
-Known limits, all of them the terminal's: stdout and stderr arrive together on stdout, piped input is line
-buffered text, and a window that changes its size is not told to the program.
+command is shown, stdout and stderr arrive together, and the exit code is unknown (0).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vnodectl.clouds.azure.errors import unreachable
 from vnodectl.errors import VnodectlError
+from vnodectl.providers.aci.exec_script import SHELL, STDIN_END, Splitter, encoded, script
 from vnodectl.providers.aci.failures import of_request
 from vnodectl.providers.aci.groups import Channel, Groups
 from vnodectl.runtime.provider import ProviderError, Streams, TerminalSize, Unsupported
@@ -31,102 +29,14 @@ from vnodectl.runtime.provider import ProviderError, Streams, TerminalSize, Unsu
 if TYPE_CHECKING:
     import aiohttp
 
-SHELL = "/bin/sh"
+log = logging.getLogger(__name__)
+
 WINDOWS_SHELL = "cmd.exe"
 _DEFAULT_SIZE = TerminalSize(80, 24)
 _SIZE_WAIT = 0.5
+_SIZE_REST = 0.3
 _SHELL_WAIT = 30.0
-_MARK = b"\x1e"
-_LINE = 600
-"""Characters typed per line; a terminal takes 4,095 at most."""
 _NO_SHELL_OUTPUT = 2000
-_QUIET_TERMINAL = "-echo -onlcr -isig -ixon -icrnl -iexten erase undef kill undef"
-
-
-def script(command: Sequence[str], nonce: str, *, tty: bool) -> Iterator[str]:
-    """The lines to type. No character of `command` is typed as it is, so the terminal cannot act on it."""
-    yield "set --"
-    for word in command:
-        yield "w="
-        for part in _parts(word):
-            yield f"p=$(printf '{part}x');w=$w${{p%x}}"
-        yield 'set -- "$@" "$w"'
-    terminal = "true" if tty else f"stty {_QUIET_TERMINAL} 2>/dev/null"
-    inner = (
-        f'trap : INT QUIT; {terminal}; printf "\\036begin-%s:%d\\036" {nonce} $?; "$@"; '
-        f'printf "\\036end-%s:%d\\036" {nonce} $?'
-    )
-    yield f"exec {SHELL} -c '{inner}' sh \"$@\""
-
-
-def _parts(word: str) -> Iterator[str]:
-    """`word` as printf formats of bounded length. `-` is escaped too: it could begin an option."""
-    line = ""
-    for byte in word.encode():
-        char = chr(byte)
-        line += char if char.isascii() and (char.isalnum() or char in "_./:=,+@ ") else f"\\{byte:03o}"
-        if len(line) > _LINE:
-            yield line
-            line = ""
-    if line:
-        yield line
-
-
-@dataclass(slots=True)
-class Splitter:
-    """Separates a program's output from what the shell around it says."""
-
-    nonce: str
-    tty: bool
-    begun: bool = False
-    cooked: bool = False
-    """The terminal could not be silenced: it turns every newline into CR LF."""
-    code: int | None = None
-    held: bytes = b""
-
-    def feed(self, data: bytes) -> bytes:
-        """The program's output in `data`; a piece that may be a marker's beginning is held back."""
-        self.held += data
-        output = b""
-        if not self.begun:
-            self.begun = self._marker(b"begin-")
-            if not self.begun:
-                return b""
-        if self.code is None:
-            output = self._until_end()
-        return output.replace(b"\r\n", b"\n") if self.cooked else output
-
-    def _marker(self, kind: bytes) -> bool:
-        start = _MARK + kind + self.nonce.encode() + b":"
-        _before, found, rest = self.held.partition(start)
-        number, end, after = rest.partition(_MARK)
-        if not found or not end:
-            return False
-        self.cooked = number != b"0" and not self.tty
-        self.held = after
-        return True
-
-    def _until_end(self) -> bytes:
-        start = _MARK + b"end-" + self.nonce.encode() + b":"
-        before, found, rest = self.held.partition(start)
-        if found:
-            number, end, _after = rest.partition(_MARK)
-            if end:
-                self.code, self.held = int(number), b""
-            else:
-                self.held = start + rest
-            return before
-        keep = 0
-        for size in range(min(len(start), len(self.held)), 0, -1):
-            if self.held.endswith(start[:size]):
-                keep = size
-                break
-        # A CR at the end may be the first half of a CR LF that is to become one newline.
-        if self.cooked and not keep and self.held.endswith(b"\r"):
-            keep = 1
-        cut = len(self.held) - keep
-        output, self.held = self.held[:cut], self.held[cut:]
-        return output
 
 
 async def run(
@@ -135,20 +45,20 @@ async def run(
     """The exit code; 0 where ACI cannot tell it. Raises ProviderError."""
     if not command:
         raise Unsupported("there is no command to run")
-    size = await _size(streams)
-    if not windows:
-        code, said = await _in_shell(groups, name, container, command, streams, size)
-        if code is not None:
-            return code
-        if len(command) > 1:
-            raise Unsupported(
-                f"the image has no {SHELL}, and Azure Container Instances passes no arguments: {said}"
-            )
-    program = command[0] if len(command) == 1 else WINDOWS_SHELL
-    async with _open(groups, await _exec(groups, name, container, program, size)) as socket:
-        if len(command) > 1:
-            await _send(socket, f"{subprocess.list2cmdline(command)}\r\nexit\r\n".encode())
-        await _plain(socket, streams)
+    async with _sizes(streams) as sizes:
+        if not windows:
+            code, said = await _in_shell(groups, name, container, command, streams, sizes)
+            if code is not None:
+                return code
+            if len(command) > 1:
+                raise Unsupported(
+                    f"the image has no {SHELL}, and Azure Container Instances passes no arguments: {said}"
+                )
+        program = command[0] if len(command) == 1 else WINDOWS_SHELL
+        async with _open(groups, await _exec(groups, name, container, program, sizes.first)) as socket:
+            if len(command) > 1:
+                await _send(socket, f"{subprocess.list2cmdline(command)}\r\nexit\r\n".encode())
+            await _plain(socket, streams)
     return 0
 
 
@@ -168,29 +78,42 @@ async def _in_shell(
     container: str,
     command: Sequence[str],
     streams: Streams,
-    size: TerminalSize,
+    sizes: _Sizes,
 ) -> tuple[int | None, str]:
     """(exit code, ""), or (None, what was said instead) where no shell answered."""
     splitter = Splitter(secrets.token_hex(8), streams.tty)
-    async with _open(groups, await _exec(groups, name, container, SHELL, size)) as socket:
-        for line in script(command, splitter.nonce, tty=streams.tty):
-            await _send(socket, f"{line}\n".encode())
+    async with _open(groups, await _exec(groups, name, container, SHELL, sizes.first)) as socket:
+        lines = script(command, splitter.nonce, tty=streams.tty, stdin=streams.wants_stdin)
         try:
-            async with asyncio.timeout(_SHELL_WAIT):
+            # While it is typed, the shell's echo is read: neither side may wait for the other.
+            async with asyncio.timeout(_SHELL_WAIT), _during(_type_lines(socket, lines)):
                 said = await _await_begin(socket, splitter, streams)
         except TimeoutError:
             return None, "the shell did not answer"
         if not splitter.begun:
             return None, said.decode(errors="replace").strip()
-        async with _typing(socket, streams):
-            while splitter.code is None:
+
+        async def resized(size: TerminalSize) -> None:
+            await _resize(groups, name, container, splitter.pid, size)
+
+        typing = _type(socket, streams, encode="i" in splitter.features) if streams.wants_stdin else None
+        async with _during(typing) as stdin, sizes.told(resized):
+            while not splitter.ended:
                 data = await _receive(socket)
                 if data is None:
                     raise ProviderError("ExecBroken", "the connection to the container was lost")
-                output = splitter.feed(data)
-                if output:
-                    await streams.write_stdout(output)
+                await _tell(splitter.feed(data), streams)
+                if splitter.code is not None and stdin is not None and not stdin.done():
+                    # The program has ended without reading all its input: let go of who feeds it.
+                    stdin.cancel()
+                    if "i" in splitter.features:
+                        await _send(socket, STDIN_END)
     return splitter.code, ""
+
+
+async def _type_lines(socket: aiohttp.ClientWebSocketResponse, lines: Iterator[str]) -> None:
+    for line in lines:
+        await _send(socket, f"{line}\n".encode())
 
 
 async def _await_begin(
@@ -202,39 +125,78 @@ async def _await_begin(
         if data is None:
             return said[-_NO_SHELL_OUTPUT:]
         said += data
-        output = splitter.feed(data)
-        if output:
-            await streams.write_stdout(output)
+        await _tell(splitter.feed(data), streams)
     return b""
 
 
+async def _tell(output: tuple[bytes, bytes], streams: Streams) -> None:
+    out, err = output
+    if out:
+        await streams.write_stdout(out)
+    if err:
+        await streams.write_stderr(err)
+
+
+class _Silent:
+    """The far end of an exec whose output nobody wants."""
+
+    tty = False
+    wants_stdin = wants_stdout = wants_stderr = False
+
+    async def read_stdin(self) -> bytes:
+        return b""
+
+    async def write_stdout(self, data: bytes) -> None: ...
+
+    async def write_stderr(self, data: bytes) -> None: ...
+
+    async def resizes(self) -> AsyncIterator[TerminalSize]:
+        return
+        yield
+
+
+async def _resize(groups: Groups, name: str, container: str, pid: int, size: TerminalSize) -> None:
+    """Tell the terminal of process `pid` its new size; the kernel then signals who runs on it."""
+    command = ("sh", "-c", 'stty rows "$1" cols "$2" <"/proc/$3/fd/0"', "sh")
+    numbers = (str(size.height), str(size.width), str(pid))
+    nobody: Streams = _Silent()
+    try:
+        await _in_shell(groups, name, container, (*command, *numbers), nobody, _Sizes(_DEFAULT_SIZE, None))
+    except ProviderError as error:
+        log.info("the new terminal size did not reach %s/%s: %s", name, container, error)
+
+
 async def _plain(socket: aiohttp.ClientWebSocketResponse, streams: Streams) -> None:
-    async with _typing(socket, streams):
+    async with _during(_type(socket, streams, encode=False) if streams.wants_stdin else None):
         while (data := await _receive(socket)) is not None:
             await streams.write_stdout(data)
 
 
 @asynccontextmanager
-async def _typing(socket: aiohttp.ClientWebSocketResponse, streams: Streams) -> AsyncIterator[None]:
-    """Send what the caller types for as long as the block runs."""
-    if not streams.wants_stdin:
-        yield
+async def _during(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[asyncio.Task[None] | None]:
+    """`work` as a task for as long as the block runs; its own failure is the block's."""
+    if work is None:
+        yield None
         return
-    task = asyncio.create_task(_type(socket, streams), name="aci-exec-stdin")
+    task = asyncio.create_task(work, name="aci-exec-side")
     try:
-        yield
+        yield task
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
 
 
-async def _type(socket: aiohttp.ClientWebSocketResponse, streams: Streams) -> None:
+async def _type(socket: aiohttp.ClientWebSocketResponse, streams: Streams, *, encode: bool) -> None:
+    """Send what the caller types, until it ends."""
     last = b"\n"
     while data := await streams.read_stdin():
-        await _send(socket, data)
+        for piece in encoded(data) if encode else (data,):
+            await _send(socket, piece)
         last = data[-1:]
-    if not streams.tty:
+    if encode:
+        await _send(socket, STDIN_END)
+    elif not streams.tty:
         # End of file, as a terminal knows it: ^D on an empty line; the first one ends an unfinished line.
         await _send(socket, b"\x04" if last == b"\n" else b"\x04\x04")
 
@@ -279,12 +241,68 @@ async def _receive(socket: aiohttp.ClientWebSocketResponse) -> bytes | None:
     return None
 
 
-async def _size(streams: Streams) -> TerminalSize:
+class _Sizes:
+    """The caller's terminal: its size at first, and its changes, of which only the newest matters."""
+
+    def __init__(self, first: TerminalSize, rest: AsyncIterator[TerminalSize] | None) -> None:
+        self.first = first
+        self._rest = rest
+
+    @asynccontextmanager
+    async def told(self, tell: Callable[[TerminalSize], Awaitable[None]]) -> AsyncIterator[None]:
+        """`tell` each change that lasts, one at a time, for as long as the block runs."""
+        if self._rest is None:
+            yield
+            return
+        newest = self.first
+        changed = asyncio.Event()
+
+        async def watch(sizes: AsyncIterator[TerminalSize]) -> None:
+            nonlocal newest
+            async for size in sizes:
+                newest = size
+                changed.set()
+
+        async def follow() -> None:
+            known = self.first
+            while True:
+                await changed.wait()
+                # A window that is being dragged changes many times a second; each change costs a request.
+                await asyncio.sleep(_SIZE_REST)
+                changed.clear()
+                if newest != known:
+                    known = newest
+                    await tell(known)
+
+        async with _during(watch(self._rest)), _during(follow()):
+            yield
+
+
+@asynccontextmanager
+async def _sizes(streams: Streams) -> AsyncIterator[_Sizes]:
     if not streams.tty:
-        return _DEFAULT_SIZE
-    sizes = streams.resizes()
+        yield _Sizes(_DEFAULT_SIZE, None)
+        return
+    sizes = aiter(streams.resizes())
+    first = asyncio.ensure_future(anext(sizes, None))
     try:
-        async with asyncio.timeout(_SIZE_WAIT):
-            return await anext(aiter(sizes))
-    except (TimeoutError, StopAsyncIteration):
-        return _DEFAULT_SIZE
+        await asyncio.wait({first}, timeout=_SIZE_WAIT)
+        if not first.done():
+            yield _Sizes(_DEFAULT_SIZE, _after(first, sizes))
+        elif (size := first.result()) is None:
+            yield _Sizes(_DEFAULT_SIZE, None)
+        else:
+            yield _Sizes(size, sizes)
+    finally:
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+
+
+async def _after(
+    first: asyncio.Future[TerminalSize | None], rest: AsyncIterator[TerminalSize]
+) -> AsyncIterator[TerminalSize]:
+    size = await first
+    if size is not None:
+        yield size
+        async for size in rest:
+            yield size

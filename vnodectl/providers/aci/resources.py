@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
+from vnodectl.providers.aci.annotations import GPU, PREFIX
 from vnodectl.runtime import quantity
 from vnodectl.runtime.provider import JSON, Rejected
 
@@ -18,7 +19,6 @@ DEFAULT_CPU = Decimal(1)
 DEFAULT_MEMORY = Decimal("1.5")
 GROUP_MIN_CPU = Decimal(1)
 GROUP_MIN_MEMORY = Decimal(1)
-GPU_ANNOTATION = "virtual-kubelet.io/gpu-type"
 GPU_RESOURCES = ("nvidia.com/gpu",)
 
 _CPU_STEP = Decimal("0.01")
@@ -62,7 +62,7 @@ def resources(containers: Sequence[JSON], gpu_sku: str) -> list[JSON]:
             if not gpu_sku:
                 raise Rejected(
                     "GpuSkuUnknown",
-                    f"a GPU needs a SKU: annotate the pod with {GPU_ANNOTATION}",
+                    f"a GPU needs a SKU: annotate the pod with {PREFIX}{GPU.name}",
                     field=f"spec.containers[{index}].resources.limits",
                 )
             requests["gpu"] = {"count": one.gpu, "sku": gpu_sku}

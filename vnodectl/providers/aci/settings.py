@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vnodectl.clouds.azure.tags import Owner
 from vnodectl.errors import UsageError
+from vnodectl.providers.aci.annotations import parse_tags
+
+
+@dataclass(frozen=True, slots=True)
+class LogAnalytics:
+    """The workspace that containers' output and events go to."""
+
+    workspace_id: str
+    workspace_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KubeProxy:
+    """What ACI's kube-proxy side-car needs; `kubeconfig` is a document, with the token of this moment."""
+
+    kubeconfig: str = field(repr=False)
+    cluster_cidr: str
+    version: str = "v1.9.10"
+    """The only one that the service is known to take (azure-aci 1.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +35,12 @@ class AciSettings:
 
     `cluster_dns` is the cluster's DNS service address, reachable only from a subnet. Without a subnet a
     group gets a public address when one of its containers names a port, unless `public_ip` is false.
+
+    `zone`, `tags`, `identities` (resource IDs, or "system") and `registry_identity` are what pods get that do
+    not say otherwise. `direct_probes`: the connector reaches pods in subnets, and probes them itself.
+    `cluster_cidr`: pods in subnets get a kube-proxy side-car, and this is the cluster's pod network.
+    `api_server` is the API server's URL as pods reach it. `creates` and `deletes` are how many ACI allows
+    an hour (300 each unless raised); a third of that may come within five minutes.
     """
 
     resource_group: str
@@ -25,6 +50,16 @@ class AciSettings:
     cluster_domain: str = "cluster.local"
     public_ip: bool = True
     gpu_sku: str = ""
+    zone: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    identities: tuple[str, ...] = ()
+    registry_identity: str = ""
+    log_analytics: LogAnalytics | None = None
+    direct_probes: bool = True
+    cluster_cidr: str = ""
+    api_server: str = ""
+    creates: int = 300
+    deletes: int = 300
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> AciSettings:
@@ -35,18 +70,50 @@ class AciSettings:
                 raise UsageError(
                     f"{name} is not set", hint="the chart sets it from azure.resourceGroup and azure.region"
                 )
-        public = env.get("VNODECTL_ACI_PUBLIC_IP", "true").lower()
-        if public not in {"true", "false"}:
-            raise UsageError(f"VNODECTL_ACI_PUBLIC_IP must be true or false, not {public!r}")
+        try:
+            tags = parse_tags(env.get("VNODECTL_ACI_TAGS", ""))
+        except ValueError as error:
+            raise UsageError(f"VNODECTL_ACI_TAGS: {error}") from None
+        workspace = env.get("VNODECTL_ACI_LOG_ANALYTICS_ID", "")
+        key = env.get("VNODECTL_ACI_LOG_ANALYTICS_KEY", "")
+        if bool(workspace) != bool(key):
+            raise UsageError(
+                "VNODECTL_ACI_LOG_ANALYTICS_ID and VNODECTL_ACI_LOG_ANALYTICS_KEY are needed together"
+            )
+        identities = env.get("VNODECTL_ACI_IDENTITIES", "").replace(";", ",").split(",")
         return cls(
             resource_group=env["VNODECTL_ACI_RESOURCE_GROUP"],
             region=env["VNODECTL_ACI_REGION"].replace(" ", "").lower(),
             subnet_id=env.get("VNODECTL_ACI_SUBNET_ID", ""),
             cluster_dns=env.get("VNODECTL_CLUSTER_DNS", ""),
             cluster_domain=env.get("VNODECTL_CLUSTER_DOMAIN", "cluster.local"),
-            public_ip=public == "true",
+            public_ip=_yes(env, "VNODECTL_ACI_PUBLIC_IP", default=True),
             gpu_sku=env.get("VNODECTL_ACI_GPU_SKU", ""),
+            zone=env.get("VNODECTL_ACI_ZONE", ""),
+            tags=tags,
+            identities=tuple(one.strip() for one in identities if one.strip()),
+            registry_identity=env.get("VNODECTL_ACI_REGISTRY_IDENTITY", ""),
+            log_analytics=LogAnalytics(workspace, key) if workspace else None,
+            direct_probes=_yes(env, "VNODECTL_ACI_DIRECT_PROBES", default=True),
+            cluster_cidr=env.get("VNODECTL_ACI_KUBE_PROXY_CIDR", ""),
+            api_server=env.get("VNODECTL_API_SERVER", ""),
+            creates=_number(env, "VNODECTL_ACI_CREATES_PER_HOUR", 300),
+            deletes=_number(env, "VNODECTL_ACI_DELETES_PER_HOUR", 300),
         )
+
+
+def _yes(env: Mapping[str, str], name: str, *, default: bool) -> bool:
+    value = (env.get(name) or str(default)).lower()
+    if value not in {"true", "false"}:
+        raise UsageError(f"{name} must be true or false, not {value!r}")
+    return value == "true"
+
+
+def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name) or str(default)
+    if not value.isdigit() or int(value) < 1:
+        raise UsageError(f"{name} must be a number above 0, not {value!r}")
+    return int(value)
 
 
 @dataclass(frozen=True, slots=True)

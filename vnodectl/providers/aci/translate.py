@@ -1,4 +1,4 @@
-"""A resolved pod as the JSON body of an ACI container group (API version 2023-05-01). Pure.
+"""A resolved pod as the JSON body of an ACI container group (API versions: see `group.api_version`). Pure.
 
 What ACI cannot do is rejected with the field that asks for it. Left out on purpose, because they ask
 for no more isolation than every group has (each runs in a virtual machine of its own): the hardening
@@ -8,12 +8,16 @@ pulls), restrictive file modes and terminationMessagePath.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from vnodectl.providers.aci import probes, registries, resources
-from vnodectl.providers.aci.names import group_tags
-from vnodectl.providers.aci.settings import AciSettings, NodeIdentity
-from vnodectl.providers.aci.volumes import Volumes, mounts, volumes
+from vnodectl.providers.aci import annotations as table
+from vnodectl.providers.aci import group, probes, registries, resources
+from vnodectl.providers.aci.annotations import Asked
+from vnodectl.providers.aci.settings import AciSettings, KubeProxy, NodeIdentity
+from vnodectl.providers.aci.volumes import Volumes
+from vnodectl.providers.aci.wrap import Copy, Preparation, wrapped
+from vnodectl.providers.images import ImageConfig
 from vnodectl.runtime.expansion import expand
 from vnodectl.runtime.provider import JSON, EnvVar, Rejected, ResolvedPod
 
@@ -23,57 +27,201 @@ CONTAINERS_MAX = 60
 PUBLIC_PORTS_MAX = 5
 """Ports of a group's address."""
 
-DNS_LABEL_ANNOTATION = "virtualkubelet.io/dnsnamelabel"
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a pod does not say itself: its images' configs, by image, as far as `images_needed` names them;
+    and what a kube-proxy side-car needs, where this node's pods get one."""
+
+    images: Mapping[str, ImageConfig] = field(default_factory=dict)
+    kube_proxy: KubeProxy | None = None
 
 
-def translate(pod: ResolvedPod, settings: AciSettings, node: NodeIdentity) -> JSON:
+def images_needed(pod: ResolvedPod, settings: AciSettings, node: NodeIdentity) -> dict[str, str]:
+    """The images whose configs `translate` must know, each with the path in the pod that is the reason.
+
+    ACI's command replaces an image's entrypoint, so that has to be known where only arguments are given, or
+    where something has to be done before it. Raises Rejected as `translate` does.
+    """
+    found: dict[str, str] = {}
+    _translate(pod, settings, node, Known(), found)
+    return found
+
+
+def translate(
+    pod: ResolvedPod, settings: AciSettings, node: NodeIdentity, known: Known | None = None
+) -> JSON:
     """The body to PUT. The same pod always gives the same body. Raises `Rejected` with the field at fault."""
+    return _translate(pod, settings, node, known or Known(), None)
+
+
+def _translate(
+    pod: ResolvedPod,
+    settings: AciSettings,
+    node: NodeIdentity,
+    known: Known,
+    wanted: dict[str, str] | None,
+) -> JSON:
+    """With `wanted`, an image that is not known is noted there; without, it is rejected."""
+    asked = table.of(pod.pod)
+    asked.check()
     _check_pod(pod, node)
-    spec, metadata = pod.spec, pod.pod["metadata"]
-    annotations = metadata.get("annotations") or {}
-    containers: list[JSON] = spec["containers"]
-    init_containers: list[JSON] = spec.get("initContainers") or []
-    made = volumes(pod, windows=node.windows)
-    needs = resources.resources(containers, annotations.get(resources.GPU_ANNOTATION) or settings.gpu_sku)
-
-    bodies: list[JSON] = []
-    taken: set[tuple[str, int]] = set()
-    for index, container in enumerate(containers):
-        path = f"spec.containers[{index}]"
-        body = _common(container, pod, made, path)
-        ports = _ports(container, taken, path)
-        if ports:
-            body["ports"] = ports
-        body["resources"] = needs[index]
-        body.update(probes.probes(container, path))
-        bodies.append({"name": container["name"], "properties": body})
-
-    properties: JSON = {
-        "osType": node.os_type,
-        "restartPolicy": spec.get("restartPolicy") or "Always",
-        "containers": bodies,
-    }
-    if init_containers:
-        properties["initContainers"] = [
-            {"name": one["name"], "properties": _common(one, pod, made, f"spec.initContainers[{index}]")}
-            for index, one in enumerate(init_containers)
-        ]
-    if made.bodies:
-        properties["volumes"] = made.bodies
-    images = [container["image"] for container in (*init_containers, *containers)]
-    credentials = registries.credentials(images, pod.registry_credentials)
-    if credentials:
-        properties["imageRegistryCredentials"] = credentials
-    ports = [
-        {"port": port, "protocol": protocol} for protocol, port in sorted(taken, key=lambda one: one[::-1])
-    ]
-    properties.update(_network(ports, annotations, settings))
-    properties.update(_dns(pod, settings))
+    standby = group.standby(asked)
+    if standby:
+        containers = group.standby_containers(pod.spec["containers"], pod)
+        return {
+            **group.top(pod, asked, settings, node),
+            "properties": {**standby, "containers": containers},
+        }
     return {
-        "location": settings.region,
-        "tags": group_tags(pod.key, node.owner, metadata.get("creationTimestamp") or ""),
-        "properties": properties,
+        **group.top(pod, asked, settings, node),
+        "properties": _Translation(pod, settings, node, known, wanted, asked).properties(),
     }
+
+
+class _Translation:
+    """One pod's way into a group's properties."""
+
+    def __init__(
+        self,
+        pod: ResolvedPod,
+        settings: AciSettings,
+        node: NodeIdentity,
+        known: Known,
+        wanted: dict[str, str] | None,
+        asked: Asked,
+    ) -> None:
+        self._pod = pod
+        self._settings = settings
+        self._node = node
+        self._known = known
+        self._wanted = wanted
+        self._asked = asked
+        self._volumes = Volumes(pod, windows=node.windows)
+        self._subnet = group.subnet(asked, settings, node)
+        self._direct = bool(self._subnet) and settings.direct_probes
+
+    def properties(self) -> JSON:
+        pod, settings, asked = self._pod, self._settings, self._asked
+        spec = pod.spec
+        containers: list[JSON] = spec["containers"]
+        init_containers: list[JSON] = spec.get("initContainers") or []
+        sku = asked.text(table.GPU) or settings.gpu_sku
+        needs = resources.resources(containers, sku)
+        bodies: list[JSON] = []
+        taken: set[tuple[str, int]] = set()
+        for index, container in enumerate(containers):
+            path = f"spec.containers[{index}]"
+            body = self._common(container, path)
+            if ports := _ports(container, taken, path):
+                body["ports"] = ports
+            body["resources"] = needs[index]
+            body.update(probes.probes(container, path, direct=self._direct))
+            bodies.append({"name": container["name"], "properties": body})
+        properties: JSON = {
+            "osType": self._node.os_type,
+            "restartPolicy": spec.get("restartPolicy") or "Always",
+            "containers": bodies,
+        }
+        if init_containers:
+            properties["initContainers"] = [
+                {"name": one["name"], "properties": self._common(one, f"spec.initContainers[{index}]")}
+                for index, one in enumerate(init_containers)
+            ]
+        if volumes := self._volumes.bodies:
+            properties["volumes"] = volumes
+        images = [container["image"] for container in (*init_containers, *containers)]
+        if credentials := registries.credentials(
+            images, pod.registry_credentials, group.registry_identity(asked, settings)
+        ):
+            properties["imageRegistryCredentials"] = credentials
+        pairs = sorted(taken, key=lambda one: one[::-1])
+        ports = [{"port": port, "protocol": protocol} for protocol, port in pairs]
+        terms = group.terms(
+            asked,
+            settings,
+            self._node,
+            in_subnet=bool(self._subnet),
+            kube_proxy=self._known.kube_proxy,
+        )
+        properties.update(
+            _network(ports, asked, self._subnet, settings, spot=terms.get("priority") == "Spot")
+        )
+        properties.update(_dns(pod, asked, self._subnet, settings))
+        properties.update(terms)
+        return properties
+
+    def _common(self, container: JSON, path: str) -> JSON:
+        """What containers and init containers share. ACI runs init containers in the group's resources."""
+        confidential = self._asked.text(table.SKU) == "Confidential" or self._asked.has(table.POLICY)
+        _check_container(container, path, confidential=confidential, direct=self._direct)
+        env = self._pod.env.get(container["name"], ())
+        mounted = self._volumes.mount(container, env, path)
+        before = self._before(container, path, mounted.copies, mounted.at)
+        body: JSON = {"image": container["image"]}
+        if command := self._command(container, env, path, before):
+            body["command"] = command
+        if variables := _environment(env):
+            body["environmentVariables"] = variables
+        if mounted.mounts:
+            body["volumeMounts"] = mounted.mounts
+        if confidential and (context := _security_context(container)):
+            body["securityContext"] = context
+        return body
+
+    def _before(self, container: JSON, path: str, copies: Sequence[Copy], copied_at: str) -> Preparation:
+        spec = self._pod.spec
+        hosts = tuple(
+            f"{alias['ip']}\t{' '.join(alias.get('hostnames') or ())}"
+            for alias in spec.get("hostAliases") or ()
+        )
+        at = {
+            "spec.hostAliases": hosts,
+            copied_at: copies,
+            f"{path}.workingDir": container.get("workingDir"),
+        }
+        return Preparation(
+            hosts,
+            tuple(copies),
+            container.get("workingDir") or "",
+            tuple(name for name, there in at.items() if there),
+        )
+
+    def _command(self, container: JSON, env: Sequence[EnvVar], path: str, before: Preparation) -> list[str]:
+        values = {one.name: one.value for one in env}
+        command = [expand(part, values) for part in container.get("command") or ()]
+        args = [expand(part, values) for part in container.get("args") or ()]
+        if before and self._node.windows:
+            raise Rejected(
+                "UnsupportedField", "it needs a shell that Windows has not", field=before.fields[0]
+            )
+        if not before and (command or not args):
+            return [*command, *args]
+        image = self._known.images.get(container["image"])
+        at = before.fields[0] if before else f"{path}.args"
+        if image is None and not command:
+            if self._wanted is not None:
+                self._wanted.setdefault(container["image"], at)
+                return []
+            # ACI's command replaces the image's entrypoint; alone, args would run as a program.
+            raise Rejected(
+                "EntrypointUnknown" if before else "ArgsWithoutCommand",
+                "Azure Container Instances needs the whole command for this, and the image's own entrypoint "
+                "is not known; give the container a command",
+                field=at,
+            )
+        if before.hosts and image is not None and not image.root:
+            raise Rejected(
+                "UnsupportedField",
+                f"only root can add lines to /etc/hosts, and the image runs as {image.user}; use DNS",
+                field="spec.hostAliases",
+            )
+        argv = image.argv(command, args) if image is not None else [*command, *args]
+        if not argv:
+            raise Rejected(
+                "NoCommand", "neither the image nor the container says what to run", field=f"{path}.command"
+            )
+        return wrapped(argv, before)
 
 
 def _check_pod(pod: ResolvedPod, node: NodeIdentity) -> None:
@@ -83,12 +231,6 @@ def _check_pod(pod: ResolvedPod, node: NodeIdentity) -> None:
             raise Rejected(
                 "UnsupportedField", "a container group shares nothing with a host", field=f"spec.{name}"
             )
-    if spec.get("hostAliases"):
-        raise Rejected(
-            "UnsupportedField",
-            "Azure Container Instances cannot add lines to /etc/hosts; use DNS",
-            field="spec.hostAliases",
-        )
     if (spec.get("securityContext") or {}).get("sysctls"):
         raise Rejected("UnsupportedField", "kernel settings are fixed", field="spec.securityContext.sysctls")
     containers, init_containers = spec["containers"], spec.get("initContainers") or ()
@@ -106,40 +248,27 @@ def _check_pod(pod: ResolvedPod, node: NodeIdentity) -> None:
         )
 
 
-def _common(container: JSON, pod: ResolvedPod, made: Volumes, path: str) -> JSON:
-    """What containers and init containers share. ACI runs init containers in the group's resources."""
-    _check_container(container, path)
-    env = pod.env.get(container["name"], ())
-    body: JSON = {"image": container["image"]}
-    command = _command(container, env, path)
-    if command:
-        body["command"] = command
-    variables = _environment(env)
-    if variables:
-        body["environmentVariables"] = variables
-    mounted = mounts(container, made, path)
-    if mounted:
-        body["volumeMounts"] = mounted
-    return body
-
-
-def _check_container(container: JSON, path: str) -> None:
+def _check_container(container: JSON, path: str, *, confidential: bool, direct: bool) -> None:
     context = container.get("securityContext") or {}
-    if context.get("privileged"):
+    if context.get("privileged") and not confidential:
         raise Rejected(
             "UnsupportedField",
             "Azure Container Instances runs no privileged containers",
             field=f"{path}.securityContext.privileged",
         )
-    if container.get("workingDir"):
+    lifecycle = container.get("lifecycle") or {}
+    if lifecycle.get("postStart"):
         raise Rejected(
             "UnsupportedField",
-            "Azure Container Instances uses the image's working directory; change it in the command",
-            field=f"{path}.workingDir",
+            "Azure Container Instances has no postStart hooks",
+            field=f"{path}.lifecycle.postStart",
         )
-    if container.get("lifecycle"):
+    hook = lifecycle.get("preStop") or {}
+    if not direct and (kind := next((one for one in ("httpGet", "tcpSocket") if hook.get(one)), None)):
         raise Rejected(
-            "UnsupportedField", "Azure Container Instances has no lifecycle hooks", field=f"{path}.lifecycle"
+            "UnsupportedField",
+            "only a connector with a subnet reaches the pod for this hook; use exec",
+            field=f"{path}.lifecycle.preStop.{kind}",
         )
     if container.get("restartPolicy") == "Always":
         raise Rejected(
@@ -149,24 +278,25 @@ def _check_container(container: JSON, path: str) -> None:
         )
 
 
-def _command(container: JSON, env: Sequence[EnvVar], path: str) -> list[str]:
-    command, args = container.get("command") or [], container.get("args") or []
-    if args and not command:
-        # ACI's command replaces the image's entrypoint; alone, args would run as a program.
-        raise Rejected(
-            "ArgsWithoutCommand",
-            "Azure Container Instances cannot give arguments to an image's own entrypoint; "
-            "give the command too",
-            field=f"{path}.args",
-        )
-    values = {one.name: one.value for one in env}
-    return [expand(part, values) for part in (*command, *args)]
+def _security_context(container: JSON) -> JSON:
+    """What confidential groups enforce; the names are the same in both worlds."""
+    context = container.get("securityContext") or {}
+    names = ("privileged", "allowPrivilegeEscalation", "runAsUser", "runAsGroup")
+    body: JSON = {name: context[name] for name in names if context.get(name) is not None}
+    capabilities = {
+        kind: list(context["capabilities"][kind])
+        for kind in ("add", "drop")
+        if (context.get("capabilities") or {}).get(kind)
+    }
+    return {**body, "capabilities": capabilities} if capabilities else body
 
 
 def _environment(env: Sequence[EnvVar]) -> list[JSON]:
     """The last of two variables of one name wins, as in Kubernetes."""
     bodies = {
-        one.name: {"name": one.name, "secureValue" if one.secret else "value": one.value} for one in env
+        one.name: {"name": one.name, "secureValue" if one.secret else "value": one.value}
+        for one in env
+        if not one.late
     }
     return list(bodies.values())
 
@@ -190,13 +320,14 @@ def _ports(container: JSON, taken: set[tuple[str, int]], path: str) -> list[JSON
     return bodies
 
 
-def _network(ports: list[JSON], annotations: JSON, settings: AciSettings) -> JSON:
-    if settings.subnet_id:
-        network: JSON = {"subnetIds": [{"id": settings.subnet_id}]}
+def _network(ports: list[JSON], asked: Asked, subnet: str, settings: AciSettings, *, spot: bool) -> JSON:
+    label = asked.text(table.DNS_LABEL)
+    if subnet:
+        network: JSON = {"subnetIds": [{"id": subnet}]}
         if ports:
             network["ipAddress"] = {"type": "Private", "ports": ports[:PUBLIC_PORTS_MAX]}
         return network
-    if not ports or not settings.public_ip:
+    if not ports or not settings.public_ip or spot:
         return {}
     if len(ports) > PUBLIC_PORTS_MAX:
         raise Rejected(
@@ -205,23 +336,26 @@ def _network(ports: list[JSON], annotations: JSON, settings: AciSettings) -> JSO
             field="spec.containers[*].ports",
         )
     address: JSON = {"type": "Public", "ports": ports}
-    if annotations.get(DNS_LABEL_ANNOTATION):
-        address["dnsNameLabel"] = annotations[DNS_LABEL_ANNOTATION]
+    if label:
+        address["dnsNameLabel"] = label
+        if scope := asked.text(table.DNS_LABEL_SCOPE):
+            address["autoGeneratedDomainNameLabelScope"] = scope
     return {"ipAddress": address}
 
 
-def _dns(pod: ResolvedPod, settings: AciSettings) -> JSON:
+def _dns(pod: ResolvedPod, asked: Asked, subnet: str, settings: AciSettings) -> JSON:
     """`dnsConfig`, which ACI takes only in a subnet and only with name servers."""
     policy = pod.spec.get("dnsPolicy") or "ClusterFirst"
     own = pod.spec.get("dnsConfig") or {}
     servers: list[str] = list(own.get("nameservers") or ())
     searches: list[str] = list(own.get("searches") or ())
     options: list[str] = [_option(one) for one in own.get("options") or ()]
-    if not settings.subnet_id:
+    if not subnet:
         if own or policy == "None":
             raise Rejected("UnsupportedDns", "DNS can be configured only in a subnet", field="spec.dnsConfig")
         return {}
-    if policy.startswith("ClusterFirst") and settings.cluster_dns:
+    cluster = policy.startswith("ClusterFirst") and asked.yes(table.CLUSTER_DNS) is not False
+    if cluster and settings.cluster_dns:
         domain = settings.cluster_domain
         servers = [settings.cluster_dns, *servers]
         searches = [f"{pod.key.namespace}.svc.{domain}", f"svc.{domain}", domain, *searches]
@@ -235,9 +369,9 @@ def _dns(pod: ResolvedPod, settings: AciSettings) -> JSON:
                 field="spec.dnsConfig.nameservers",
             )
         return {}
-    config: JSON = {"nameServers": servers}
+    config: JSON = {"nameServers": list(dict.fromkeys(servers))}
     if searches:
-        config["searchDomains"] = " ".join(searches)
+        config["searchDomains"] = " ".join(dict.fromkeys(searches))
     if options:
         config["options"] = " ".join(options)
     return {"dnsConfig": config}

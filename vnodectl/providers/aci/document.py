@@ -1,0 +1,110 @@
+"""docs/aci.md, made from the tables: `python -m vnodectl.providers.aci.document > docs/aci.md`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from vnodectl.providers.aci.annotations import PREFIX, REFUSED, TABLE, Annotation
+from vnodectl.providers.aci.group import SDK_API, STANDBY_API
+
+_HEAD = f"""# Pods on Azure Container Instances
+
+This page is generated from `vnodectl/providers/aci` by `make docs`.
+
+## API versions
+
+Container groups are written, read and listed with {SDK_API}, which is what the vendor's SDK
+(azure-mgmt-containerinstance 10.1) speaks. A group from a standby pool is written with {STANDBY_API},
+through the same pipeline of the SDK, as its models do not know them.
+
+## Annotations
+
+What only ACI has is asked for by annotations on the pod. Names of the azure-aci virtual kubelet and of
+Microsoft's virtual nodes on ACI are understood where they mean the same. Two names of one thing with
+different values, a value that cannot be, and a name that begins with `{PREFIX}` and does not exist are
+rejected: the pod is Failed, with the annotation in its message.
+
+"""
+
+_REFUSED = """
+What is understood and refused:
+
+"""
+
+_FIELDS = """
+## What a pod's fields become
+
+| Field | Becomes |
+|---|---|
+| `command`, `args` | ACI's command. Arguments alone: the image's entrypoint is read from its registry \
+(v2 API, OCI and Docker schema 2, indexes by platform) with the pod's pull secrets, or for Azure \
+Container Registry with the connector's identity |
+| `workingDir`, `hostAliases`, a `subPath` that is a file, files of volumes with an executable mode | \
+done by a `/bin/sh` of the image before it becomes the container's program; host aliases need an image \
+that runs as root. What cannot be prepared is said in the log, and the container ends with 126 |
+| `env` from Secrets | secure values, which ACI never shows. `$(NAME)` in a command is replaced before \
+ACI sees it: a Secret's value in a command can be read by whoever can read the group |
+| `env` with `status.podIP` | left out: ACI does not say a group's address before its containers start |
+| `resources.requests` | rounded up to 0.01 cores and 0.1 GB; a group has at least 1 core and 1 GB, so \
+the first container gets what is missing |
+| `resources.limits` | at least the request, at most what the group has in all, as ACI refuses more |
+| `livenessProbe` | exec and httpGet: ACI's. tcpSocket, grpc and a foreign host: the connector's, in a \
+subnet; a failure restarts the whole group, as ACI restarts no single container on demand |
+| `readinessProbe`, `startupProbe` | httpGet, tcpSocket and grpc: the connector's, in a subnet. Else \
+exec and httpGet: ACI's, which does not say whether they pass; a startup probe then becomes the initial \
+delay of the liveness probe |
+| `lifecycle.preStop` | exec and sleep anywhere, httpGet in a subnet, before the group is deleted |
+| volumes of files | secret volumes; a directory in them is a volume of its own. They keep what they \
+were made with |
+| `emptyDir` | emptyDir; sub-paths of it are volumes of their own |
+| `azureFile`, `persistentVolumeClaim` of file.csi.azure.com | azureFile (SMB; ACI mounts no NFS) |
+| `gitRepo` | gitRepo |
+| `imagePullSecrets` | the credential that fits each registry best |
+| `securityContext` | of confidential groups: privileged, capabilities, user and group. Of others it is \
+left out: each group is a virtual machine of its own, and ACI runs images as they say |
+| `terminationGracePeriodSeconds` | not ACI's to give: a deleted group's containers get TERM, and the \
+time that ACI gives them |
+
+Rejected, with the field: host namespaces, privileged containers, sysctls, postStart, side-car init
+containers, SCTP, host ports, block devices, mount propagation to a host, sub-paths of file shares, and on
+Windows volumes, init containers, several containers and subnets.
+
+## exec, attach, logs
+
+`exec` starts the image's `/bin/sh`, which runs the command with its arguments, exit code, stdout and
+stderr apart and bytes as they are; for that the image needs `base64`, `dd`, `cat`, `tr` and `stty`
+(busybox and coreutils have them). Without them stdout and stderr arrive together and input is text;
+without a shell only a single word can be run, and its exit code is not known. A terminal follows the size
+of kubectl's. Windows: `cmd.exe`, one stream, no exit code. ACI keeps no log of a container's previous
+instance.
+"""
+
+
+def text() -> str:
+    """The whole page."""
+    rows = [_row(one) for one in TABLE]
+    refused = "".join(f"- `{name}`: {why}.\n" for name, why in REFUSED.items())
+    header = ("Annotation", "Meaning", "Sets", "Also understood")
+    return "".join((_HEAD, _table(header, rows), _REFUSED, refused, _FIELDS))
+
+
+def _row(one: Annotation) -> tuple[str, ...]:
+    meaning = one.meaning
+    if one.choices:
+        meaning += f" One of {', '.join(f'`{choice}`' for choice in one.choices)}."
+    else:
+        meaning += f" Example: `{one.example}`."
+    if one.api:
+        meaning += f" (API {one.api})"
+    also = " ".join(f"`{name}`" for name in one.also)
+    return f"`{PREFIX}{one.name}`", meaning, f"`{one.parameter}`", also
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())
