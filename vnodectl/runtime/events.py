@@ -20,6 +20,15 @@ _REMEMBERED = 2000
 _MESSAGE_LIMIT = 1024  # of the API, in bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    about: JSON
+    kind: str
+    reason: str
+    message: str
+    container: str
+
+
 @dataclass(slots=True)
 class _Sent:
     name: str
@@ -34,13 +43,13 @@ class EventRecorder:
         self._client = client
         self._source = {"component": component, "host": host}
         self._clock = clock
-        self._pending: deque[tuple[JSON, str, str, str]] = deque(maxlen=_QUEUE)
+        self._pending: deque[_Wanted] = deque(maxlen=_QUEUE)
         self._wake = asyncio.Event()
-        self._sent: OrderedDict[tuple[str, str, str], _Sent] = OrderedDict()
+        self._sent: OrderedDict[tuple[str, str, str, str], _Sent] = OrderedDict()
 
-    def record(self, about: JSON, kind: str, reason: str, message: str) -> None:
-        """`about` is the object as plain JSON; `kind` is Normal or Warning."""
-        self._pending.append((about, kind, reason, message))
+    def record(self, about: JSON, kind: str, reason: str, message: str, *, container: str = "") -> None:
+        """`about` is the object as plain JSON; `kind` is Normal or Warning; `container` one of the pod's."""
+        self._pending.append(_Wanted(about, kind, reason, _cut(message), container))
         self._wake.set()
 
     async def run(self) -> None:
@@ -49,16 +58,17 @@ class EventRecorder:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
-                about, kind, reason, message = self._pending.popleft()
+                wanted = self._pending.popleft()
                 try:
-                    await self._send(about, kind, reason, _cut(message))
+                    await self._send(wanted)
                 except VnodectlError as error:
-                    log.warning("event %s not recorded: %s", reason, error)
+                    log.warning("event %s not recorded: %s", wanted.reason, error)
 
-    async def _send(self, about: JSON, kind: str, reason: str, message: str) -> None:
+    async def _send(self, wanted: _Wanted) -> None:
+        about = wanted.about
         meta = about["metadata"]
         now = rfc3339(self._clock())
-        fingerprint = (meta.get("uid") or meta["name"], reason, message)
+        fingerprint = (meta.get("uid") or meta["name"], wanted.container, wanted.reason, wanted.message)
         before = self._sent.get(fingerprint)
         if before is not None:
             before.count += 1
@@ -82,10 +92,11 @@ class EventRecorder:
                     "namespace": meta.get("namespace"),
                     "uid": meta.get("uid"),
                     "resourceVersion": meta.get("resourceVersion"),
+                    **_field_path(about, wanted.container),
                 },
-                "type": kind,
-                "reason": reason,
-                "message": message,
+                "type": wanted.kind,
+                "reason": wanted.reason,
+                "message": wanted.message,
                 "source": self._source,
                 "firstTimestamp": now,
                 "lastTimestamp": now,
@@ -95,6 +106,14 @@ class EventRecorder:
         self._sent[fingerprint] = _Sent(name, namespace, 1)
         if len(self._sent) > _REMEMBERED:
             self._sent.popitem(last=False)
+
+
+def _field_path(about: JSON, container: str) -> JSON:
+    """Where `kubectl describe` says that an event comes from, as a kubelet writes it."""
+    for kind in ("containers", "initContainers"):
+        if any(one["name"] == container for one in (about.get("spec") or {}).get(kind) or ()):
+            return {"fieldPath": f"spec.{kind}{{{container}}}"}
+    return {}
 
 
 def _cut(message: str) -> str:

@@ -25,7 +25,16 @@ from vnodectl.runtime.events import EventRecorder
 from vnodectl.runtime.facts import NodeFacts, Unresolved, needs
 from vnodectl.runtime.lookups import Lookups
 from vnodectl.runtime.metrics import NodeMetrics, Operation, SyncResult
-from vnodectl.runtime.provider import Gone, Health, Listed, PodKey, Provider, Seen, SupportsFileRefresh
+from vnodectl.runtime.provider import (
+    Gone,
+    Happened,
+    Health,
+    Listed,
+    PodKey,
+    Provider,
+    Seen,
+    SupportsFileRefresh,
+)
 from vnodectl.runtime.queue import Backoff, WorkQueue
 from vnodectl.runtime.resolve import resolve
 from vnodectl.runtime.status import Trouble
@@ -188,6 +197,10 @@ class PodController:
                 self._listed(keys, began)
             case Health():
                 self._on_health(sighting)
+            case Happened(key, kind, reason, message, container):
+                record = self._records.get(key)
+                if record is not None and record.pod is not None:
+                    self._events.record(record.pod, kind, reason, message, container=container)
 
     def _listed(self, keys: frozenset[PodKey], began: float) -> None:
         first, self._groups_known = not self._groups_known, True

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
 JSON = dict[str, Any]
@@ -174,7 +175,23 @@ class Health:
     message: str = "the provider answers"
 
 
-Sighting = Seen | Gone | Listed | Health
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """Something that people who look at the pod should know: it becomes an event on it.
+
+    `type` is Normal or Warning; `reason` CamelCase, the kubelet's own where it has one (Pulled, Started,
+    Killing, Unhealthy, BackOff, Failed); `container` is empty for the pod itself. Unlike the other
+    sightings it says what happened, not how things are: say it once. Repeats are counted, not listed.
+    """
+
+    key: PodKey
+    type: str
+    reason: str
+    message: str
+    container: str = ""
+
+
+Sighting = Seen | Gone | Listed | Health | Happened
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +355,65 @@ class SupportsAttach(Protocol):
 class SupportsFileRefresh(Protocol):
     async def refresh(self, pod: ResolvedPod, volumes: frozenset[str]) -> None:
         """Put new contents of the named `Files` volumes in place (a fresh token, a changed ConfigMap)."""
+
+
+class ProbeKind(StrEnum):
+    """The field of a container that describes the probe."""
+
+    STARTUP = "startupProbe"
+    LIVENESS = "livenessProbe"
+    READINESS = "readinessProbe"
+
+
+@runtime_checkable
+class SupportsDirectProbes(Protocol):
+    """A cloud that cannot run some probes, or whose answer to them is expensive to read, leaves them to the
+    runtime, which then runs them as a kubelet does: from where it runs, against the pod's own addresses.
+    """
+
+    def direct_probes(self, pod: JSON) -> Mapping[str, frozenset[ProbeKind]]:
+        """The probes that the runtime is to run, by container name; init containers (sidecars) included.
+
+        Pure and quick; asked again whenever the pod is looked at. httpGet, tcpSocket and grpc can be named;
+        exec probes, probes that the container does not have, and pods without a `podIP` are passed over.
+
+        What is named here decides `started` and `ready` of a running container, without any read of the
+        cloud: what `Seen` says of the two then counts for nothing but where the probe is not named (a startup
+        probe that the cloud runs still holds the others back through `started`). Do not name a startup or
+        liveness probe whose failure cannot be carried out: see `SupportsContainerRestart`.
+        """
+
+
+@runtime_checkable
+class SupportsContainerRestart(Protocol):
+    async def restart_container(self, key: PodKey, container: str, *, grace: float) -> None:
+        """End the running container, `grace` seconds between TERM and KILL: it failed its liveness or startup
+        probe. The pod's restart policy says whether the cloud starts it again; `observe` tells of both.
+
+        Returns when the cloud has accepted it. Where the cloud can only restart the whole group, do that.
+        Raises NotFound, Unsupported (an event says so, and the container runs on) or Retryable (it is asked
+        again at the next failure).
+        """
+
+
+@runtime_checkable
+class HearsProbeFailures(Protocol):
+    def probe_failed(self, key: PodKey, container: str, kind: ProbeKind) -> None:
+        """A direct probe of this pod just failed: a good moment to spend a read on it.
+
+        Told of each single failure, also below the threshold, on the event loop: note it and return.
+        """
+
+
+@runtime_checkable
+class SupportsDirectPreStop(Protocol):
+    def direct_pre_stop(self, pod: JSON) -> frozenset[str]:
+        """Names of the containers whose `lifecycle.preStop` the runtime is to carry out before it calls
+        `delete`: exec through `exec`, httpGet against the pod's address, sleep by waiting.
+
+        As with a kubelet it takes no longer than the grace period, what it takes is taken off the `grace`
+        that `delete` is given (of which 2 s are always left), and a failure is an event, not an obstacle.
+        """
 
 
 class PortConnection(Protocol):
