@@ -198,9 +198,9 @@ class PodController:
             case Health():
                 self._on_health(sighting)
             case Happened(key, kind, reason, message, container):
-                record = self._records.get(key)
-                if record is not None and record.pod is not None:
-                    self._events.record(record.pod, kind, reason, message, container=container)
+                about = self._records.get(key)
+                if about is not None and about.pod is not None:
+                    self._events.record(about.pod, kind, reason, message, container=container)
 
     def _listed(self, keys: frozenset[PodKey], began: float) -> None:
         first, self._groups_known = not self._groups_known, True
