@@ -374,7 +374,7 @@ class SupportsDirectProbes(Protocol):
     def direct_probes(self, pod: JSON) -> Mapping[str, frozenset[ProbeKind]]:
         """The probes that the runtime is to run, by container name; init containers (sidecars) included.
 
-        Pure and quick; asked again whenever the pod is looked at. httpGet, tcpSocket and grpc can be named;
+        Pure and quick; asked once for each pod. httpGet, tcpSocket and grpc can be named;
         exec probes, probes that the container does not have, and pods without a `podIP` are passed over.
 
         What is named here decides `started` and `ready` of a running container, without any read of the
