@@ -357,6 +357,13 @@ class SupportsFileRefresh(Protocol):
         """Put new contents of the named `Files` volumes in place (a fresh token, a changed ConfigMap)."""
 
 
+@runtime_checkable
+class InjectsLateFields(Protocol):
+    late_fields: frozenset[str]
+    """The fields of `EnvVar.late` that this provider puts in before the containers start. A variable that
+    needs another one is empty, and an event says so."""
+
+
 class ProbeKind(StrEnum):
     """The field of a container that describes the probe."""
 
