@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vnodectl.runtime import quantity
-from vnodectl.runtime.expansion import expand
+from vnodectl.runtime.expansion import expand, references
 from vnodectl.runtime.facts import Facts, Notice, Unresolved, missing
-from vnodectl.runtime.provider import JSON, EnvVar
+from vnodectl.runtime.provider import JSON, EnvVar, Rejected
 
 _SUBSCRIPT = re.compile(r"^metadata\.(labels|annotations)\['(.+)'\]$")
 # Since Kubernetes 1.30 a variable's name may hold any printable ASCII character but '='.
@@ -33,10 +33,17 @@ def resolve(pod: JSON, container: JSON, facts: Facts) -> tuple[tuple[EnvVar, ...
     for source in container.get("envFrom") or ():
         for variable in _from_source(source, facts, notices):
             found[variable.name] = variable
-    for entry in container.get("env") or ():
-        resolved = _variable(pod, container, entry, facts, found, services, notices)
+    for index, entry in enumerate(container.get("env") or ()):
+        where = f"env[{index}] of container {container['name']}"
+        resolved = _variable(pod, container, entry, facts, found, services, notices, where)
         if resolved is not None:
             found[resolved.name] = resolved
+    for text in (*(container.get("command") or ()), *(container.get("args") or ())):
+        notices += [
+            _too_late(f"container {container['name']}", key, found[key].late)
+            for key in references(text)
+            if key in found and found[key].late
+        ]
     for name, value in services.items():
         if name not in found:
             found[name] = EnvVar(name, value)
@@ -50,25 +57,35 @@ def service_env(pod: JSON, facts: Facts) -> dict[str, str]:
     not the ClusterIP: nothing on a virtual node translates ClusterIPs.
     """
     variables: dict[str, str] = {}
+    own_kubernetes = False
     if pod["spec"].get("enableServiceLinks", True) is not False:
         for service in facts.services:
-            variables.update(_links(service))
-    if facts.node.api_host:
-        host, port = facts.node.api_host, facts.node.api_port
-        url = f"tcp://{f'[{host}]' if ':' in host else host}:{port}"
-        variables.update(
-            {
-                "KUBERNETES_SERVICE_HOST": host,
-                "KUBERNETES_SERVICE_PORT": port,
-                "KUBERNETES_SERVICE_PORT_HTTPS": port,
-                "KUBERNETES_PORT": url,
-                f"KUBERNETES_PORT_{port}_TCP": url,
-                f"KUBERNETES_PORT_{port}_TCP_PROTO": "tcp",
-                f"KUBERNETES_PORT_{port}_TCP_PORT": port,
-                f"KUBERNETES_PORT_{port}_TCP_ADDR": host,
-            }
-        )
+            links = _links(service)
+            if service["metadata"]["name"] == "kubernetes":
+                # In this namespace it is the API server, whose address here is another; elsewhere it is
+                # somebody's service, which stands before the API server as with a kubelet.
+                if pod["metadata"]["namespace"] == "default":
+                    continue
+                own_kubernetes = bool(links)
+            variables.update(links)
+    if facts.node.api_host and not own_kubernetes:
+        variables.update(_api_server(facts.node.api_host, facts.node.api_port))
     return variables
+
+
+def _api_server(host: str, port: str) -> dict[str, str]:
+    """The variables of the service `kubernetes`, at the address that pods of this node can reach."""
+    url = f"tcp://{f'[{host}]' if ':' in host else host}:{port}"
+    return {
+        "KUBERNETES_SERVICE_HOST": host,
+        "KUBERNETES_SERVICE_PORT": port,
+        "KUBERNETES_SERVICE_PORT_HTTPS": port,
+        "KUBERNETES_PORT": url,
+        f"KUBERNETES_PORT_{port}_TCP": url,
+        f"KUBERNETES_PORT_{port}_TCP_PROTO": "tcp",
+        f"KUBERNETES_PORT_{port}_TCP_PORT": port,
+        f"KUBERNETES_PORT_{port}_TCP_ADDR": host,
+    }
 
 
 def _links(service: JSON) -> dict[str, str]:
@@ -124,6 +141,15 @@ def _from_source(source: JSON, facts: Facts, notices: list[Notice]) -> list[EnvV
     return variables
 
 
+def _too_late(what: str, name: str, path: str) -> Notice:
+    """`$(POD_IP)` is expanded before there is a pod IP."""
+    return Notice(
+        "Warning",
+        "FieldNotAvailable",
+        f"{what} refers to $({name}), which is known only once the pod runs ({path}); it stays as it is",
+    )
+
+
 def _variable(
     pod: JSON,
     container: JSON,
@@ -132,6 +158,7 @@ def _variable(
     found: Mapping[str, EnvVar],
     services: Mapping[str, str],
     notices: list[Notice],
+    where: str,
 ) -> EnvVar | None:
     name = entry["name"]
     source = entry.get("valueFrom")
@@ -140,17 +167,25 @@ def _variable(
         if "$(" not in text and "$$" not in text:
             return EnvVar(name, text)
         known = {**services, **{key: variable.value for key, variable in found.items() if not variable.late}}
-        secret = any(variable.secret and f"$({key})" in text for key, variable in found.items())
+        used = references(text)
+        notices += [
+            _too_late(f"variable {name}", key, found[key].late)
+            for key in used
+            if key in found and found[key].late
+        ]
+        secret = any(found[key].secret for key in used if key in found)
         return EnvVar(name, expand(text, known), secret=secret)
     if "fieldRef" in source:
         path = source["fieldRef"]["fieldPath"]
         if path in _LATE:
-            known_ip = (pod.get("status") or {}).get("podIP")
-            if not known_ip:
-                return EnvVar(name, "", late=path)
-        return EnvVar(name, field_value(pod, path, facts))
+            # Whatever address the pod's status shows is that of a group which is no more.
+            return EnvVar(name, "", late=path)
+        return EnvVar(name, field_value(pod, path, facts, where))
     if "resourceFieldRef" in source:
         return EnvVar(name, resource_value(pod, container, source["resourceFieldRef"], facts))
+    if "secretKeyRef" not in source and "configMapKeyRef" not in source:
+        kind = next(iter(source))
+        raise Rejected("UnsupportedEnvSource", f"a value from {kind} is not supported", field=where)
     secret = "secretKeyRef" in source
     reference = source.get("secretKeyRef") or source.get("configMapKeyRef") or {}
     kind = "Secret" if secret else "ConfigMap"
@@ -177,10 +212,10 @@ def _data(secret: bool, name: str, facts: Facts) -> dict[str, str] | None:
     return data
 
 
-def field_value(pod: JSON, path: str, facts: Facts) -> str:
-    """A downward-API field as text. Raises Unresolved for one that does not exist (the API server
+def field_value(pod: JSON, path: str, facts: Facts, where: str) -> str:
+    """A downward-API field as text. Raises Rejected, at `where`, for one that does not exist (the API server
     has refused such pods already, but for fields newer than this program)."""
-    metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
+    metadata, spec = pod["metadata"], pod["spec"]
     subscript = _SUBSCRIPT.match(path)
     if subscript:
         return str((metadata.get(subscript.group(1)) or {}).get(subscript.group(2), ""))
@@ -194,12 +229,10 @@ def field_value(pod: JSON, path: str, facts: Facts) -> str:
         "spec.serviceAccountName": lambda: spec.get("serviceAccountName") or "default",
         "status.hostIP": lambda: facts.node.host_ips[0] if facts.node.host_ips else "",
         "status.hostIPs": lambda: ",".join(facts.node.host_ips),
-        "status.podIP": lambda: status.get("podIP") or "",
-        "status.podIPs": lambda: ",".join(entry["ip"] for entry in status.get("podIPs") or ()),
     }
     simple = fields.get(path)
     if simple is None:
-        raise Unresolved(Notice("Warning", "UnsupportedFieldRef", f"fieldPath {path!r} is not known"))
+        raise Rejected("UnsupportedFieldRef", f"fieldPath {path!r} is not known", field=where)
     return str(simple())
 
 
@@ -225,8 +258,23 @@ def resource_value(pod: JSON, container: JSON, reference: JSON, facts: Facts) ->
 def _pairs(values: Mapping[str, str] | None) -> str:
     """The text of all labels or annotations in a downward-API file."""
 
-    def quoted(value: str) -> str:
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'"{escaped}"'
+    return "\n".join(f"{key}={_quoted(value)}" for key, value in sorted((values or {}).items()))
 
-    return "\n".join(f"{key}={quoted(value)}" for key, value in sorted((values or {}).items()))
+
+_ESCAPES = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v", '"': '"', "\\": "\\"}
+
+
+def _quoted(value: str) -> str:
+    """As Go's strconv.Quote, which is what kubelets write."""
+
+    def one(character: str) -> str:
+        if character in _ESCAPES:
+            return f"\\{_ESCAPES[character]}"
+        if character.isprintable():
+            return character
+        code = ord(character)
+        if code < 0x80:
+            return f"\\x{code:02x}"
+        return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+    return f'"{"".join(map(one, value))}"'

@@ -24,3 +24,10 @@ def expand(text: str, values: Mapping[str, str]) -> str:
         return values.get(name, match.group(0))
 
     return _TOKEN.sub(replace, text)
+
+
+def references(text: str) -> list[str]:
+    """The names that `text` refers to, in order; `$$(X)` refers to nothing."""
+    if "$" not in text:
+        return []
+    return [match.group(1) for match in _TOKEN.finditer(text) if match.group(1) is not None]

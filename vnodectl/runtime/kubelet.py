@@ -143,10 +143,11 @@ class Kubelet:
                     group.create_task(watch_node.run(), name="watch node")
                     group.create_task(watch_pods.run(), name="watch pods")
                     group.create_task(pods.observe(), name="observe")
+                    group.create_task(pods.refresh(), name="refresh files")
                     for number in range(WORKERS):
                         group.create_task(pods.work(), name=f"worker {number}")
         finally:
-            pods.queue.close()
+            await pods.aclose()
             await lookups.aclose()
 
     @asynccontextmanager

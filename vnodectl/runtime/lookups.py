@@ -7,8 +7,9 @@ ConfigMap cost one GET a second and still see a change at once.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from vnodectl.kube.client import JSON, KubeClient
@@ -29,6 +30,16 @@ T = TypeVar("T")
 
 _SHARED_SECONDS = 1.0
 _SWEEP_SIZE = 4096
+_TOKEN_SHARE = 0.8
+_TOKEN_AGE = 24 * 3600.0
+"""A token is renewed after 80 % of its life, and after a day at the latest, as kubelets do."""
+_TOKEN_JITTER = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    text: str = field(repr=False)
+    renew_at: float
 
 
 @dataclass(slots=True)
@@ -92,6 +103,7 @@ class Lookups:
         self._volume_secrets = volume_secrets
         self._objects: _Shared[JSON | None] = _Shared()
         self._lists: _Shared[list[JSON]] = _Shared()
+        self._tokens: dict[PodKey, dict[TokenRequest, _Token]] = {}
 
     async def facts(self, key: PodKey, pod: JSON) -> Facts:
         """Everything `pod` refers to; absent objects are None."""
@@ -105,7 +117,7 @@ class Lookups:
         async with asyncio.TaskGroup() as group:
 
             def start(resource: Resource, name: str) -> asyncio.Task[JSON | None]:
-                return group.create_task(self._object(resource, key.namespace, name))
+                return group.create_task(self.object(resource, key.namespace, name))
 
             config_maps = {name: start(CONFIG_MAPS, name) for name in wanted.config_maps}
             secrets = {name: start(SECRETS, name) for name in wanted.secrets}
@@ -125,21 +137,26 @@ class Lookups:
         )
 
     async def _claimed(self, namespace: str, name: str, secrets_of: VolumeSecrets | None) -> Claimed:
-        claim = await self._object(PERSISTENT_VOLUME_CLAIMS, namespace, name)
+        claim = await self.object(PERSISTENT_VOLUME_CLAIMS, namespace, name)
         bound = ((claim or {}).get("spec") or {}).get("volumeName")
         if not bound or secrets_of is None:
             return Claimed(claim)
-        volume = await self._object(PERSISTENT_VOLUMES, "", bound)
+        volume = await self.object(PERSISTENT_VOLUMES, "", bound)
         if volume is None or not _binds(volume, claim or {}):
             return Claimed(claim)
         found = {
-            f"{where}/{which}": await self._object(SECRETS, where, which)
+            f"{where}/{which}": await self.object(SECRETS, where, which)
             for where, which in secrets_of(volume, namespace)
         }
         return Claimed(claim, volume, found)
 
     async def token(self, key: PodKey, pod: JSON, request: TokenRequest) -> str:
-        """A service-account token bound to the pod: it dies with it."""
+        """A service-account token bound to the pod: it dies with it. One that is young enough is given again,
+        so that a pod which is tried often does not cost a token each time."""
+        known = self._tokens.get(key, {}).get(request)
+        now = asyncio.get_running_loop().time()
+        if known is not None and now < known.renew_at:
+            return known.text
         spec: JSON = {
             "expirationSeconds": request.expiration,
             "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": key.name, "uid": key.uid},
@@ -151,13 +168,27 @@ class Lookups:
             SERVICE_ACCOUNTS.path(key.namespace, account, "token"),
             {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec},
         )
-        return str(answer["status"]["token"])
+        # The server says how long it lives: it may grant less, or more, than was asked for.
+        granted = float((answer.get("spec") or {}).get("expirationSeconds") or request.expiration)
+        age = min(_TOKEN_SHARE * granted, _TOKEN_AGE) - random.uniform(0, _TOKEN_JITTER)  # noqa: S311
+        token = _Token(str(answer["status"]["token"]), now + max(1.0, age))
+        self._tokens.setdefault(key, {})[request] = token
+        return token.text
+
+    def tokens_due(self, key: PodKey) -> float:
+        """When the first of the pod's tokens has to be renewed, in loop time; infinite where it has none."""
+        return min((one.renew_at for one in self._tokens.get(key, {}).values()), default=float("inf"))
+
+    def forget(self, key: PodKey) -> None:
+        """The pod is no more."""
+        self._tokens.pop(key, None)
 
     async def aclose(self) -> None:
         await self._objects.aclose()
         await self._lists.aclose()
 
-    async def _object(self, resource: Resource, namespace: str, name: str) -> JSON | None:
+    async def object(self, resource: Resource, namespace: str, name: str) -> JSON | None:
+        """The object, None where it does not exist."""
         path = resource.path(namespace, name)
 
         async def read() -> JSON | None:

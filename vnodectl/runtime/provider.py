@@ -371,6 +371,13 @@ class SupportsPersistentVolumes(Protocol):
         """
 
 
+@runtime_checkable
+class InjectsLateFields(Protocol):
+    late_fields: frozenset[str]
+    """The fields of `EnvVar.late` that this provider puts in before the containers start. A variable that
+    needs another one is empty, and an event says so."""
+
+
 class ProbeKind(StrEnum):
     """The field of a container that describes the probe."""
 

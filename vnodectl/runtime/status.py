@@ -18,6 +18,7 @@ _FRAGMENT_KEYS = (
     "containerStatuses",
     "initContainerStatuses",
 )
+_CLEARED = ("reason", "message")
 _OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
 
 
@@ -68,8 +69,17 @@ def compute(
     else:
         status.setdefault("phase", phase(spec, status))
     if old.get("phase") in ("Succeeded", "Failed"):
-        # Kubernetes never lets a pod leave a terminal phase.
+        # Kubernetes never lets a pod leave a terminal phase; why it got there stays true as well.
         status["phase"] = old["phase"]
+        for key in _CLEARED:
+            if old.get(key):
+                status[key] = old[key]
+    for kind in ("containerStatuses", "initContainerStatuses"):
+        if kind in status:
+            status[kind] = [_continued(one, old.get(kind), now) for one in status[kind]]
+    generation = pod["metadata"].get("generation")
+    if generation:
+        status["observedGeneration"] = generation
     status["conditions"] = _conditions(pod, status, (seen or {}).get("conditions") or (), now)
     return status
 
@@ -131,11 +141,11 @@ def differs(pod: JSON, wanted: JSON) -> bool:
         if key in wanted or key in _CLEARED
     ):
         return True
+    # Servers that do not know this field drop it: only one that is there can be behind.
+    if old.get("observedGeneration") not in (None, wanted.get("observedGeneration")):
+        return True
     known = {condition["type"]: condition for condition in old.get("conditions") or ()}
     return any(known.get(condition["type"]) != condition for condition in wanted["conditions"])
-
-
-_CLEARED = ("reason", "message")
 
 
 def patch(pod: JSON, wanted: JSON) -> JSON:
@@ -168,6 +178,41 @@ def _unstarted(container: JSON, before: Iterable[JSON] | None, reason: str, mess
         "restartCount": last.get("restartCount") or 0,
         "state": {"waiting": state},
         "lastState": last.get("lastState") or {},
+    }
+
+
+def _continued(status: JSON, before: Iterable[JSON] | None, now: str) -> JSON:
+    """`status` as the next chapter of what the API server knows of the container.
+
+    A group that had to be made again counts its restarts from 0: for the pod it is one more restart, and
+    what ran before has ended in a way that nobody saw.
+    """
+    last = next((one for one in before or () if one["name"] == status["name"]), None)
+    if last is None or not last.get("containerID") or not status.get("containerID"):
+        return status
+    told, known = int(status.get("restartCount") or 0), int(last.get("restartCount") or 0)
+    if status["containerID"] == last["containerID"]:
+        last_state = status.get("lastState") or last.get("lastState") or {}
+        return {**status, "restartCount": max(told, known), "lastState": last_state}
+    if told > known:
+        return status
+    continued = {**status, "restartCount": known + 1}
+    if not status.get("lastState"):
+        state = last.get("state") or {}
+        lost = "terminated" not in state
+        continued["lastState"] = {"terminated": _lost(last, now)} if lost else state
+    return continued
+
+
+def _lost(status: JSON, now: str) -> JSON:
+    """The end of a container that vanished, as a kubelet words it."""
+    return {
+        "exitCode": 137,
+        "reason": "ContainerStatusUnknown",
+        "message": "The container could not be located when the pod was terminated",
+        "startedAt": ((status.get("state") or {}).get("running") or {}).get("startedAt"),
+        "finishedAt": now,
+        "containerID": status["containerID"],
     }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from vnodectl.runtime import quantity
 from vnodectl.runtime.env import field_value, resource_value
 from vnodectl.runtime.facts import Claimed, Facts, Notice, Unresolved, missing, token_request
-from vnodectl.runtime.provider import JSON, EmptyDir, External, File, Files, Volume
+from vnodectl.runtime.provider import JSON, EmptyDir, External, File, Files, Rejected, Volume
 
 _DEFAULT_MODE = 0o644
 
@@ -35,15 +35,15 @@ def _volume(pod: JSON, volume: JSON, facts: Facts, notices: list[Notice]) -> Vol
         )
     if "configMap" in volume:
         source = volume["configMap"]
-        mode = int(source.get("defaultMode") or _DEFAULT_MODE)
+        mode = _mode(source, "defaultMode", _DEFAULT_MODE)
         return Files(_config_map(source, mode, facts, notices))
     if "secret" in volume:
         source = {**volume["secret"], "name": volume["secret"].get("secretName")}
-        mode = int(source.get("defaultMode") or _DEFAULT_MODE)
+        mode = _mode(source, "defaultMode", _DEFAULT_MODE)
         return Files(_secret(source, mode, facts, notices), secret=True)
     if "downwardAPI" in volume:
         source = volume["downwardAPI"]
-        mode = int(source.get("defaultMode") or _DEFAULT_MODE)
+        mode = _mode(source, "defaultMode", _DEFAULT_MODE)
         return Files(_downward(pod, source, mode, facts))
     if "projected" in volume:
         return _projected(pod, volume, facts, notices)
@@ -67,9 +67,15 @@ def _claimed(volume: JSON, name: str, found: Claimed) -> External:
     return External(volume, secrets, found.volume)
 
 
+def _mode(source: JSON, name: str, default: int) -> int:
+    """0 is a mode like any other."""
+    mode = source.get(name)
+    return default if mode is None else int(mode)
+
+
 def _projected(pod: JSON, volume: JSON, facts: Facts, notices: list[Notice]) -> Files:
     projected = volume["projected"]
-    mode = int(projected.get("defaultMode") or _DEFAULT_MODE)
+    mode = _mode(projected, "defaultMode", _DEFAULT_MODE)
     files: dict[str, File] = {}
     secret = False
     for source in projected.get("sources") or ():
@@ -86,8 +92,10 @@ def _projected(pod: JSON, volume: JSON, facts: Facts, notices: list[Notice]) -> 
             secret = True
         else:
             kind = next(iter(source), "nothing")
-            raise Unresolved(
-                Notice("Warning", "UnsupportedVolumeSource", f"projected source {kind!r} is not supported")
+            raise Rejected(
+                "UnsupportedVolumeSource",
+                f"a projection of {kind} is not supported",
+                field=f"volume {volume['name']}",
             )
         for file in found:  # a later source wins where two name the same path
             files[file.path] = file
@@ -146,7 +154,7 @@ def _keys(
                 raise Unresolved(notice)
             notices.append(notice)
             continue
-        files.append(File(item["path"], data[key], int(item.get("mode") or mode)))
+        files.append(File(item["path"], data[key], _mode(item, "mode", mode)))
     return tuple(files)
 
 
@@ -154,10 +162,10 @@ def _downward(pod: JSON, source: JSON, mode: int, facts: Facts) -> tuple[File, .
     files = []
     for item in source.get("items") or ():
         if "fieldRef" in item:
-            text = field_value(pod, item["fieldRef"]["fieldPath"], facts)
+            text = field_value(pod, item["fieldRef"]["fieldPath"], facts, f"downwardAPI item {item['path']}")
         else:
             text = resource_value(pod, {}, item["resourceFieldRef"], facts)
-        files.append(File(item["path"], text.encode(), int(item.get("mode") or mode)))
+        files.append(File(item["path"], text.encode(), _mode(item, "mode", mode)))
     return tuple(files)
 
 

@@ -129,14 +129,14 @@ def test_fields_and_resources():
     }
 
 
-def test_the_pods_own_address_is_left_to_the_provider_until_it_is_known():
+def test_the_pods_own_address_is_left_to_the_provider_even_where_an_earlier_one_is_known():
     entry = {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
     found, _ = variables({"env": [entry]})
     assert found["IP"] == EnvVar("IP", "", late="status.podIP")
     subject = pod({"env": [entry]})
     subject["status"] = {"podIP": "10.1.1.1"}
     resolved, _ = resolve(subject, subject["spec"]["containers"][0], Facts(NODE))
-    assert EnvVar("IP", "10.1.1.1") in resolved
+    assert EnvVar("IP", "", late="status.podIP") in resolved
 
 
 @pytest.mark.parametrize(
