@@ -65,7 +65,7 @@ def _security(work: Workload, cloud: Cloud) -> Iterator[Note]:
                 f"{cloud.service} runs privileged containers only for accounts that have asked for it",
             )
         added = mapping(context.get("capabilities")).get("add")
-        if cloud.name == AZURE and added:
+        if cloud.name == AZURE and isinstance(added, list) and added:
             yield Note(
                 rules.CAPABILITIES,
                 (*at, "capabilities", "add"),
@@ -108,9 +108,9 @@ def _late(work: Workload, cloud: Cloud) -> Iterator[Note]:
         late: dict[str, str] = {}
         for index, variable in enumerate(objects(container.get("env"))):
             at: Steps = ("spec", *place, "env", index)
-            field = mapping(mapping(variable.get("valueFrom")).get("fieldRef")).get("fieldPath")
+            field = str(mapping(mapping(variable.get("valueFrom")).get("fieldRef")).get("fieldPath"))
             if field in {"status.podIP", "status.podIPs"}:
-                late[str(variable.get("name"))] = str(field)
+                late[str(variable.get("name"))] = field
                 if field not in cloud.fills:
                     message = f"{field} is not known when the group is made: the variable stays empty"
                     yield Note(rules.LATE, (*at, "valueFrom", "fieldRef", "fieldPath"), message)

@@ -7,6 +7,7 @@ is written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,8 +16,11 @@ import yaml
 
 from vnodectl.lint.model import JSON, Step, Steps
 
-_MOST_NODES = 1_000_000
-"""Values of one file, aliases expanded: a file that is larger is an attack or a mistake."""
+_MOST_REPEATED = 100_000
+"""Values of one document that come through aliases: with more it is an attack or a mistake."""
+
+_PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB]\w\w)\\u([dD][c-fC-F]\w\w)")
+"""A character beyond U+FFFF as JSON escapes it; YAML has another way."""
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
@@ -73,7 +77,7 @@ def read(text: str, file: str) -> list[Source]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
         # JSON may be indented by tabs, which YAML forbids; within its texts there can be none.
-        text = text.replace("\t", " ")
+        text = _PAIR.sub(_character, text.replace("\t", " "))
     found: list[Source] = []
     try:
         for node in yaml.compose_all(text, Loader=loader):
@@ -87,6 +91,11 @@ def read(text: str, file: str) -> list[Source]:
     except RecursionError:
         raise Unreadable("is nested too deeply", 1) from None
     return found
+
+
+def _character(match: re.Match[str]) -> str:
+    pair = bytes.fromhex(match[2] + match[3]).decode("utf-16-be")
+    return match[1] + pair
 
 
 def _words(error: yaml.MarkedYAMLError) -> str:
@@ -128,11 +137,13 @@ class _Builder:
 
     def __init__(self, lines: dict[Steps, int]) -> None:
         self._lines = lines
-        self._left = _MOST_NODES
+        self._left = _MOST_REPEATED
+        self._seen: set[int] = set()
 
     def build(self, node: Any, steps: Steps, above: tuple[int, ...], line: int | None = None) -> Any:
         """`line` is that of the key, where there is one: it says more than the first line of the value."""
-        self._left -= 1
+        self._left -= id(node) in self._seen
+        self._seen.add(id(node))
         here = node.start_mark.line + 1
         if self._left < 0:
             raise Unreadable("has too many values once its aliases are followed", here)
@@ -180,8 +191,6 @@ def _scalar(node: Any) -> Any:
         return _whole(text)
     if kind == "float":
         return _float(text)
-    if any("\ud800" <= character <= "\udfff" for character in text):  # JSON writes these in pairs
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
 
 

@@ -167,7 +167,7 @@ def _known(sources: Sequence[Source], besides: Known) -> Known:
             continue
         metadata = mapping(body.get("metadata"))
         namespace = str(metadata.get("namespace") or "default")
-        if body.get("kind") in kinds:
+        if str(body.get("kind")) in kinds:
             kinds[str(body["kind"])][(namespace, str(metadata.get("name")))] = body
         elif body.get("kind") == "Service":
             services[namespace] = (*services.get(namespace, ()), _addressed(body))

@@ -89,7 +89,7 @@ def landing(work: Workload, node: VirtualNode, namespace_labels: Mapping[str, st
 
 def tolerated(toleration: JSON, taint: str) -> bool:
     """Whether a toleration covers `virtual-kubelet.io/provider=<taint>:NoSchedule`."""
-    if toleration.get("effect") not in {None, "", "NoSchedule"}:
+    if str(toleration.get("effect") or "") not in {"", "NoSchedule"}:
         return False
     exists = toleration.get("operator") == "Exists"
     if not toleration.get("key"):

@@ -78,11 +78,13 @@ def unsound(spec: JSON, claims: Iterable[str] = ()) -> tuple[Steps, str] | None:
     """
     if not objects(spec.get("containers")):
         return ("containers",), "a pod has at least one container"
-    volumes = {one.get("name") for one in objects(spec.get("volumes"))} | set(claims)
+    volumes = {str(one.get("name")) for one in objects(spec.get("volumes"))} | set(claims)
     for at, one, keys in _named_things(spec):
         for key in keys:
             if not isinstance(one.get(key), str) or not one[key]:
                 return (*at, key), f"{key} must be text"
+        if at[-2:-1] == ("env",) and not isinstance(one.get("value"), str | None):
+            return (*at, "value"), "value must be text: put it in quotes"
         if at[-2:-1] == ("volumeMounts",) and one["name"] not in volumes:
             return (*at, "name"), f"the pod has no volume {one['name']}"
     return None
