@@ -14,7 +14,19 @@ from typing import Annotated
 import typer
 
 from vnodectl import __version__
-from vnodectl.cli import agent, check, completion, emulator, install, node, remove, sample, sandbox, validate
+from vnodectl.cli import (
+    agent,
+    check,
+    completion,
+    emulator,
+    install,
+    lint,
+    node,
+    remove,
+    sample,
+    sandbox,
+    validate,
+)
 from vnodectl.cli.output import complain, note, report
 from vnodectl.cli.run import EXIT_INTERRUPTED
 from vnodectl.errors import EXIT_FAILED, EXIT_OK, VnodectlError
@@ -31,6 +43,7 @@ app.command("check")(check.check)
 app.command("install-connector")(install.install_connector)
 app.command("validate")(validate.validate)
 app.command("remove-connector")(remove.remove_connector)
+app.command("lint")(lint.lint)
 app.command("sample")(sample.sample)
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(emulator.app, name="emulator")

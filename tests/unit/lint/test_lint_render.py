@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from vnodectl.lint.catalogue import RULES
+from vnodectl.lint.model import Finding, Report, Severity
+from vnodectl.lint.render import sarif, summary, table, uri
+
+ERROR = Finding(
+    "a b.yaml", 3, "spec.hostNetwork", "VN-L-020", Severity.ERROR, "nothing is shared", "Remove it."
+)
+LIVE = Finding("web/Pod/a", 0, "spec", "VN-L-011", Severity.WARNING, "no selector")
+REPORT = Report((ERROR, LIVE), objects=2, pods=1, suppressed=3)
+
+
+def test_the_table() -> None:
+    assert table(REPORT) == (
+        "a b.yaml\n"
+        "  error    VN-L-020  3: spec.hostNetwork\n"
+        "           nothing is shared\n"
+        "           fix: Remove it.\n"
+        "\n"
+        "web/Pod/a\n"
+        "  warning  VN-L-011  spec\n"
+        "           no selector\n"
+        "\n"
+        "1 error, 1 warning, 3 suppressed (2 objects, 1 for virtual nodes)\n"
+    )
+    assert summary(Report((), objects=1, pods=0)) == "nothing found (1 object, 0 for virtual nodes)"
+
+
+def test_json_is_exactly_what_is_documented() -> None:
+    assert Report((ERROR,)).document() == {
+        "schemaVersion": 1,
+        "findings": [
+            {
+                "code": "VN-L-020",
+                "severity": "error",
+                "file": "a b.yaml",
+                "line": 3,
+                "path": "spec.hostNetwork",
+                "message": "nothing is shared",
+                "suggestion": "Remove it.",
+            }
+        ],
+    }
+
+
+def required(value: dict[str, Any], *keys: str) -> None:
+    assert set(keys) <= value.keys()
+
+
+def test_sarif_has_what_its_schema_asks_for() -> None:
+    """What SARIF 2.1.0 requires (section 3 of the standard), and the enumerations that are used."""
+    found = sarif(REPORT)
+    required(found, "version", "runs")
+    assert found["version"] == "2.1.0"
+    (run,) = found["runs"]
+    driver = run["tool"]["driver"]
+    required(driver, "name", "rules")
+    for one in driver["rules"]:
+        required(one, "id", "shortDescription")
+        assert one["shortDescription"]["text"]
+        assert one["defaultConfiguration"]["level"] in {"none", "note", "warning", "error"}
+    ids = [one["id"] for one in driver["rules"]]
+    assert len(set(ids)) == len(ids) == len(RULES)
+    assert run["columnKind"] in {"utf16CodeUnits", "unicodeCodePoints"}
+    for result in run["results"]:
+        required(result, "message", "ruleId", "ruleIndex", "level", "locations")
+        assert ids[result["ruleIndex"]] == result["ruleId"]
+        assert result["message"]["text"]
+        for location in result["locations"]:
+            physical = location.get("physicalLocation")
+            if physical:
+                assert physical["region"]["startLine"] >= 1
+                assert " " not in physical["artifactLocation"]["uri"]
+    in_file, live = run["results"]
+    assert in_file["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "a%20b.yaml"
+    assert "physicalLocation" not in live["locations"][0]
+    logical = live["locations"][0]["logicalLocations"][0]
+    assert logical == {"fullyQualifiedName": "web/Pod/a#spec", "kind": "resource"}
+
+
+def test_uris() -> None:
+    assert uri("-") == "stdin"
+    assert uri("deploy/a.yaml") == "deploy/a.yaml"
+    assert uri("/srv/a b.yaml") == "file:///srv/a%20b.yaml"
+
+
+def test_an_information_is_a_note() -> None:
+    found = sarif(Report((replace(ERROR, severity=Severity.INFO),)))
+    assert found["runs"][0]["results"][0]["level"] == "note"

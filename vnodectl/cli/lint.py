@@ -1,0 +1,329 @@
+"""`vnodectl lint`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vnodectl.cli import options
+from vnodectl.cli.inputs import azure_settings, gather
+from vnodectl.cli.options import CLUSTER, RUN, option
+from vnodectl.cli.output import note, write_json, write_table
+from vnodectl.cli.run import log_to_stderr, run
+from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
+
+if TYPE_CHECKING:
+    from vnodectl.connector.settings import Settings
+    from vnodectl.lint.clouds import Cloud
+    from vnodectl.lint.documents import Source
+    from vnodectl.lint.engine import Input, Judged
+    from vnodectl.lint.model import Finding, Report
+    from vnodectl.lint.online import Asked, CloudSays, Registry
+
+_PLACE = "The virtual node"
+_OBJECTS = "What to look at"
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+class LintFormat(StrEnum):
+    """How findings are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    SARIF = "sarif"
+    JUNIT = "junit"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to look at and how, besides the settings that name cloud and cluster."""
+
+    files: tuple[str, ...]
+    live: bool
+    namespace: str | None
+    gpu_sku: str
+    subnet: str
+    ignore: frozenset[str]
+    offline: bool
+    images: bool
+
+
+def lint(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE…", help="Files or directories of manifests; - is standard input."),
+    ] = None,
+    namespace: Annotated[
+        str | None,
+        option(_OBJECTS, "-n", "--namespace", metavar="NAME", help="The workloads of this namespace."),
+    ] = None,
+    everywhere: Annotated[
+        bool, option(_OBJECTS, "-A", "--all-namespaces", help="The workloads of all namespaces.")
+    ] = False,
+    cloud: Annotated[
+        str, option(_PLACE, "--cloud", metavar="CLOUD", help="azure or alibaba. (default: azure)")
+    ] = "azure",
+    os_type: Annotated[
+        str, option(_PLACE, "--os-type", metavar="OS", help="Linux or Windows. (default: Linux)")
+    ] = "Linux",
+    location: Annotated[
+        str | None,
+        option(_PLACE, "-l", "--location", metavar="REGION", help="Its region: what it offers is asked for."),
+    ] = None,
+    subnet_id: Annotated[
+        str | None,
+        option(
+            _PLACE, "--subnet-id", metavar="ID", help="The connector's subnet. (env: VNODECTL_ACI_SUBNET_ID)"
+        ),
+    ] = None,
+    gpu_sku: Annotated[
+        str, option(_PLACE, "--gpu-sku", metavar="SKU", help="The connector's GPU SKU, if it has one.")
+    ] = "",
+    kubeconfig: options.Kubeconfig = None,
+    context: Annotated[
+        str | None,
+        option(
+            CLUSTER, "--context", metavar="NAME", help="A context of the kubeconfig, not its current one."
+        ),
+    ] = None,
+    subscription: options.Subscription = None,
+    tenant: options.Tenant = None,
+    ignore: Annotated[
+        list[str] | None,
+        option(
+            RUN, "--ignore", metavar="RULE", help="Leave out this code, glob of codes or name. (repeatable)"
+        ),
+    ] = None,
+    images: Annotated[
+        bool,
+        option(
+            RUN,
+            "--check-images",
+            help="In a cluster: ask registries whether images can be pulled, with the pods' pull secrets.",
+        ),
+    ] = False,
+    strict: Annotated[bool, option(RUN, "--strict", help="Exit with 3 where there are warnings.")] = False,
+    offline: Annotated[bool, option(RUN, "--offline", help="Do not ask the cloud.")] = False,
+    list_: Annotated[bool, option(RUN, "--list", help="List the rules; look at nothing.")] = False,
+    config: options.Config = None,
+    output: Annotated[
+        LintFormat, option(RUN, "-o", "--output", help="How to print: table, json, sarif or junit.")
+    ] = LintFormat.TABLE,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Find what will not work on a virtual node, in files or in a cluster. Changes nothing.
+
+    Exit codes: 1 where a pod would not run, 3 where there are warnings and --strict, else 0.
+
+    \b
+    Examples:
+      vnodectl lint deploy/ --cloud alibaba
+      helm template web ./web | vnodectl lint - -o sarif > lint.sarif
+      vnodectl lint -A --strict
+    """
+    log_to_stderr(verbose)
+    from vnodectl.lint import catalogue
+
+    if list_:
+        _list(output)
+        return
+    live = everywhere or namespace is not None
+    if live == bool(files) or (everywhere and namespace is not None):
+        raise UsageError(
+            "name files, or a namespace with -n, or all with -A", hint="see vnodectl lint --help"
+        )
+    settings = gather(
+        {
+            "kubeconfig": kubeconfig,
+            "context": context,
+            "subscription": subscription,
+            "tenant": tenant,
+            "location": location,
+            "subnet_id": subnet_id,
+        },
+        config,
+    )
+    wanted = Wanted(
+        files=tuple(files or ()),
+        live=live,
+        namespace=namespace,
+        gpu_sku=gpu_sku,
+        subnet=(settings.subnet_id or "") if cloud == "azure" else "",
+        ignore=catalogue.ignored(_split(ignore or ())),
+        offline=offline,
+        images=images,
+    )
+    report = run(_lint(settings, wanted, _cloud(settings, wanted, cloud, os_type)))
+    _show(report, output)
+    code = report.exit_code(strict=strict)
+    if code != EXIT_OK:
+        raise typer.Exit(code)
+
+
+def _split(patterns: Sequence[str]) -> tuple[str, ...]:
+    return tuple(part.strip() for one in patterns for part in one.split(",") if part.strip())
+
+
+def _cloud(settings: Settings, wanted: Wanted, name: str, os_type: str) -> Cloud:
+    from vnodectl.lint.clouds import Placement, cloud
+
+    region = settings.location or ""
+    if name.lower() == "azure" and region:
+        from vnodectl.connector.names import azure_region
+
+        region = azure_region(region)
+    return cloud(Placement(name.lower(), os_type.capitalize(), region, wanted.subnet, wanted.gpu_sku))
+
+
+async def _lint(settings: Settings, wanted: Wanted, cloud: Cloud) -> Report:
+    from vnodectl.lint import engine
+
+    async with AsyncExitStack() as stack:
+        given = await _live(stack, settings, wanted, cloud) if wanted.live else _files(wanted, cloud)
+        judged = engine.judge(given)
+        asked = await _ask(stack, settings, wanted, cloud, judged)
+        return engine.report(given, judged, asked.notes, asked.skipped)
+
+
+def _files(wanted: Wanted, cloud: Cloud) -> Input:
+    from vnodectl.lint import catalogue
+    from vnodectl.lint.documents import Unreadable, read
+    from vnodectl.lint.engine import Input
+    from vnodectl.lint.landing import virtual_node
+    from vnodectl.lint.model import Finding
+
+    sources: list[Source] = []
+    broken: list[Finding] = []
+    rule = catalogue.UNREADABLE
+    for name, text in _texts(wanted.files):
+        try:
+            sources += read(text, name)
+        except Unreadable as error:
+            broken.append(Finding(name, error.line, "", rule.code, rule.severity, error.message, rule.remedy))
+    return Input(sources, cloud, virtual_node(cloud.taint, cloud.os), wanted.ignore, broken)
+
+
+def _texts(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The files' names and texts; of a directory everything that looks like manifests."""
+    found: list[tuple[str, str]] = []
+    for name in names:
+        if name == "-":
+            found.append(("-", sys.stdin.read()))
+            continue
+        path = Path(name)
+        inside = sorted(one for one in path.rglob("*") if one.suffix in _SUFFIXES and one.is_file())
+        for one in inside if path.is_dir() else [path]:
+            try:
+                found.append((str(one), one.read_text(encoding="utf-8-sig")))
+            except OSError as error:
+                raise UsageError(f"{one}: {error.strerror}") from error
+            except UnicodeDecodeError as error:
+                raise UsageError(f"{one} is not UTF-8 text") from error
+    return found
+
+
+async def _live(stack: AsyncExitStack, settings: Settings, wanted: Wanted, cloud: Cloud) -> Input:
+    from vnodectl.kube.config import connect
+    from vnodectl.lint import live
+    from vnodectl.lint.engine import Input, namespaces
+    from vnodectl.lint.landing import virtual_node
+
+    kube = await stack.enter_async_context(await connect(settings.kubeconfig, settings.context))
+    found = await live.read(kube, wanted.namespace)
+    for kind, message in found.unread:
+        note(f"{kind} objects were not looked at: {message}")
+    node = virtual_node(cloud.taint, cloud.os, found.nodes)
+    known = await live.at_hand(
+        kube, found.sources, node, namespaces(found.sources), pull_secrets=wanted.images
+    )
+    return Input(found.sources, cloud, node, wanted.ignore, known=known)
+
+
+async def _ask(
+    stack: AsyncExitStack, settings: Settings, wanted: Wanted, cloud: Cloud, judged: list[Judged]
+) -> Asked:
+    from vnodectl.lint.online import ask
+
+    says: CloudSays | None = None
+    registry: Registry | None = None
+    if not wanted.offline and judged:
+        if cloud.name == "azure":
+            says = await _azure(stack, settings)
+        if wanted.live and wanted.images:
+            from vnodectl.clouds.registry import open_registry
+
+            registry = await stack.enter_async_context(open_registry(settings.ca_bundle or ""))
+    return await ask(judged, cloud, says=says, registry=registry, offline=wanted.offline)
+
+
+async def _azure(stack: AsyncExitStack, settings: Settings) -> CloudSays | None:
+    whom = azure_settings(settings)
+    if whom is None:
+        return None
+    from vnodectl.clouds.azure import AzureSession
+    from vnodectl.clouds.azure.offers import Offers
+
+    try:
+        return Offers(await stack.enter_async_context(AzureSession(whom)))
+    except VnodectlError as error:
+        note(f"the cloud is not asked: {error.message}")
+        return None
+
+
+def _show(report: Report, output: LintFormat) -> None:
+    from vnodectl.lint import render
+
+    for code, reason in report.skipped:
+        note(f"skipped {code}: {reason}")
+    if output is LintFormat.JSON:
+        sys.stdout.write(json.dumps(report.document(), indent=2, ensure_ascii=False) + "\n")
+    elif output is LintFormat.SARIF:
+        sys.stdout.write(json.dumps(render.sarif(report), indent=2, ensure_ascii=False) + "\n")
+    elif output is LintFormat.JUNIT:
+        sys.stdout.write(_junit(report))
+    else:
+        sys.stdout.write(render.table(report))
+
+
+def _junit(report: Report) -> str:
+    """Errors fail; warnings pass with their text. Without a finding there is one case, which passes."""
+    from vnodectl.checks.junit import Case, document
+    from vnodectl.lint.model import Severity
+
+    def text(one: Finding) -> str:
+        return "\n".join(filter(None, (f"{one.path}: {one.message}", one.suggestion)))
+
+    cases = [
+        Case(
+            classname=one.file,
+            name=f"{one.code} {one.path}" + (f":{one.line}" if one.line else ""),
+            failure=text(one) if one.severity is Severity.ERROR else "",
+            output="" if one.severity is Severity.ERROR else text(one),
+        )
+        for one in report.findings
+    ]
+    return document("vnodectl lint", cases or [Case("vnodectl", "lint")], 0.0)
+
+
+def _list(output: LintFormat) -> None:
+    from vnodectl.lint.catalogue import RULES
+
+    if output is LintFormat.JSON:
+        keys = ("code", "name", "severity", "title", "doc")
+        rows = [(one.code, one.name, one.severity.value, one.title, one.doc) for one in RULES]
+        write_json("LintRules", {"rules": [dict(zip(keys, row, strict=True)) for row in rows]})
+    elif output is LintFormat.TABLE:
+        write_table(
+            ("CODE", "NAME", "SEVERITY", "CLOUDS", "WHAT"),
+            [(one.code, one.name, one.severity.value, ", ".join(one.clouds), one.title) for one in RULES],
+        )
+    else:
+        raise UsageError(f"--list has no {output.value} form", hint="use -o table or json")

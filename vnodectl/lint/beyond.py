@@ -1,0 +1,247 @@
+"""Rules that no translator knows: the pod is accepted, and yet does not do what it says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from vnodectl.lint import catalogue as rules
+from vnodectl.lint.clouds import Cloud
+from vnodectl.lint.manifest import unknown_fields
+from vnodectl.lint.model import JSON, Steps
+from vnodectl.lint.paths import look
+from vnodectl.lint.rule import ALIBABA, AZURE, Rule
+from vnodectl.lint.translation import Translated
+from vnodectl.lint.workloads import Workload, containers, mapping, objects
+from vnodectl.runtime import quantity
+
+_IGNORED = ("ephemeral-storage", "hugepages-2Mi", "hugepages-1Gi")
+_ENVIRONMENT_MAX = 2 * 2**20
+"""Bytes of environment and arguments: a quarter of the usual stack of 8 MiB (execve(2))."""
+
+_IPV6_ANNOTATION = "k8s.aliyun.com/eci-enable-ipv6"
+_GB = Decimal(10) ** 9
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a rule says of a pod. `at` is the path in the pod."""
+
+    rule: Rule
+    at: Steps
+    message: str
+
+
+def notes(work: Workload, cloud: Cloud, found: Translated) -> Iterator[Note]:
+    """Everything about one pod that can land on the virtual node."""
+    yield from _system(work, cloud)
+    yield from _security(work, cloud)
+    yield from _terminal(work, cloud)
+    yield from _ignored(work)
+    yield from _unknown(work)
+    yield from _late(work, cloud)
+    yield from _limits(work, cloud, found)
+    yield from _environment(work, cloud, found)
+
+
+def _system(work: Workload, cloud: Cloud) -> Iterator[Note]:
+    wanted = mapping(work.spec.get("os")).get("name")
+    if wanted and wanted != cloud.os:
+        yield Note(
+            rules.WRONG_OS, ("spec", "os", "name"), f"the pod is for {wanted}, the node runs {cloud.os}"
+        )
+
+
+def _security(work: Workload, cloud: Cloud) -> Iterator[Note]:
+    for place, container in containers(work.spec):
+        context = mapping(container.get("securityContext"))
+        at: Steps = ("spec", *place, "securityContext")
+        if cloud.name == ALIBABA and context.get("privileged"):
+            yield Note(
+                rules.PRIVILEGED_ON_REQUEST,
+                (*at, "privileged"),
+                f"{cloud.service} runs privileged containers only for accounts that have asked for it",
+            )
+        added = mapping(context.get("capabilities")).get("add")
+        if cloud.name == AZURE and isinstance(added, list) and added:
+            yield Note(
+                rules.CAPABILITIES,
+                (*at, "capabilities", "add"),
+                f"{cloud.service} gives no more capabilities than usual: {', '.join(map(str, added))}",
+            )
+
+
+def _terminal(work: Workload, cloud: Cloud) -> Iterator[Note]:
+    if cloud.name != AZURE:
+        return
+    for place, container in containers(work.spec):
+        for key in ("stdin", "tty"):
+            if container.get(key):
+                yield Note(
+                    rules.TERMINAL,
+                    ("spec", *place, key),
+                    f"{cloud.service} gives containers no standard input",
+                )
+
+
+def _ignored(work: Workload) -> Iterator[Note]:
+    for place, container in containers(work.spec):
+        for kind in ("requests", "limits"):
+            for name in mapping(mapping(container.get("resources")).get(kind)):
+                if name in _IGNORED:
+                    at: Steps = ("spec", *place, "resources", kind, name)
+                    yield Note(rules.IGNORED_RESOURCE, at, f"{name} is neither reserved nor limited")
+
+
+def _unknown(work: Workload) -> Iterator[Note]:
+    for steps in unknown_fields(work.spec):
+        value = look(work.spec, steps)
+        what = f"field {value!r}" if isinstance(value, str) else f"projected source {steps[-1]!r}"
+        yield Note(rules.UNKNOWN_FIELD, ("spec", *steps), f"{what} is not known to the virtual node")
+
+
+def _late(work: Workload, cloud: Cloud) -> Iterator[Note]:
+    """`status.podIP` and `status.podIPs`, and what is made of their variables."""
+    for place, container in containers(work.spec):
+        late: dict[str, str] = {}
+        for index, variable in enumerate(objects(container.get("env"))):
+            at: Steps = ("spec", *place, "env", index)
+            field = str(mapping(mapping(variable.get("valueFrom")).get("fieldRef")).get("fieldPath"))
+            if field in {"status.podIP", "status.podIPs"}:
+                late[str(variable.get("name"))] = field
+                if field not in cloud.fills:
+                    message = f"{field} is not known when the group is made: the variable stays empty"
+                    yield Note(rules.LATE, (*at, "valueFrom", "fieldRef", "fieldPath"), message)
+            for name in _named(variable.get("value"), late):
+                yield Note(rules.LATE, (*at, "value"), _unexpanded(name, late[name]))
+        for key in ("command", "args"):
+            parts = container.get(key)
+            for index, part in enumerate(parts if isinstance(parts, list) else ()):
+                for name in _named(part, late):
+                    yield Note(rules.LATE, ("spec", *place, key, index), _unexpanded(name, late[name]))
+
+
+def _named(text: Any, names: dict[str, str]) -> list[str]:
+    return [name for name in names if f"$({name})" in str(text or "")]
+
+
+def _unexpanded(name: str, field: str) -> str:
+    return (
+        f"$({name}) stands for {field}, which is not known when the group is made: it is not filled in here"
+    )
+
+
+def _limits(work: Workload, cloud: Cloud, found: Translated) -> Iterator[Note]:
+    """Limits that the translator lowered to what the group has in all."""
+    bodies = mapping(mapping(found.group).get("properties")).get("containers")
+    if cloud.name != AZURE or not isinstance(bodies, list):
+        return
+    given = {one.get("name"): mapping(one.get("properties")) for one in objects(bodies)}
+    for place, container in containers(work.spec):
+        asked = mapping(mapping(container.get("resources")).get("limits"))
+        got = mapping(mapping(mapping(given.get(container.get("name"))).get("resources")).get("limits"))
+        for name, key, unit in (("cpu", "cpu", Decimal(1)), ("memory", "memoryInGB", _GB)):
+            if name not in asked or key not in got:
+                continue
+            try:
+                wanted = quantity.parse(asked[name]) / unit
+            except ValueError:
+                continue  # the translator has said so
+            if wanted > Decimal(str(got[key])):
+                at: Steps = ("spec", *place, "resources", "limits", name)
+                what = f"{got[key]} cores" if name == "cpu" else f"{got[key]} GB"
+                yield Note(rules.LIMITS, at, f"the group has {what} in all: the limit is lowered to that")
+
+
+def _environment(work: Workload, cloud: Cloud, found: Translated) -> Iterator[Note]:
+    if found.pod is None or work.spec.get("enableServiceLinks") is False:
+        return
+    for name, variables in found.pod.env.items():
+        size = sum(len(one.name) + len(one.value.encode()) + 2 for one in variables)
+        at: Steps = ("spec", "enableServiceLinks")
+        if cloud.variables_max is not None and len(variables) > cloud.variables_max:
+            message = (
+                f"container {name} gets {len(variables)} variables with the namespace's service links; "
+                f"{cloud.service} takes {cloud.variables_max}"
+            )
+            yield Note(rules.SERVICE_LINKS, at, message)
+        elif size > _ENVIRONMENT_MAX:
+            message = (
+                f"container {name} gets {size} bytes of environment; a program starts with {_ENVIRONMENT_MAX}"
+            )
+            yield Note(rules.SERVICE_LINKS, at, message)
+
+
+# --- objects around the pods ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """What of a workload that can land other objects may select."""
+
+    name: str
+    namespace: str
+    labels: JSON
+    annotations: JSON
+
+
+def about(body: JSON, cloud: Cloud, landed: list[Landed]) -> Iterator[Note]:
+    """What a NetworkPolicy or a Service means to pods of the virtual node. Paths are in the object."""
+    metadata = mapping(body.get("metadata"))
+    namespace = str(metadata.get("namespace") or "default")
+    spec = mapping(body.get("spec"))
+    there = [one for one in landed if one.namespace == namespace]
+    group = str(body.get("apiVersion") or "").rpartition("/")[0]
+    if body.get("kind") == "NetworkPolicy" and group == "networking.k8s.io":
+        hit = [one for one in there if selects(mapping(spec.get("podSelector")), one.labels)]
+        if hit:
+            yield Note(
+                rules.NETWORK_POLICY,
+                ("spec", "podSelector"),
+                f"it selects pods of {_list(hit)}, for which nothing enforces it",
+            )
+    elif body.get("kind") == "Service" and not group:
+        selector = mapping(spec.get("selector"))
+        hit = [one for one in there if selector and selector.items() <= one.labels.items()]
+        if hit:
+            yield from _service(spec, cloud, hit)
+
+
+def _service(spec: JSON, cloud: Cloud, hit: list[Landed]) -> Iterator[Note]:
+    if spec.get("type") == "NodePort":
+        message = f"no port is opened on the virtual node of {_list(hit)}"
+        yield Note(rules.NODE_PORT, ("spec", "type"), message)
+    without = [
+        one
+        for one in hit
+        if not (cloud.name == ALIBABA and str(one.annotations.get(_IPV6_ANNOTATION)).lower() == "true")
+    ]
+    families = spec.get("ipFamilies")
+    dual = spec.get("ipFamilyPolicy") in {"PreferDualStack", "RequireDualStack"}
+    six = isinstance(families, list) and "IPv6" in families
+    if without and (six or dual):
+        at: Steps = ("spec", "ipFamilies") if six else ("spec", "ipFamilyPolicy")
+        yield Note(rules.IPV6, at, f"pods of {_list(without)} have no IPv6 address")
+
+
+def selects(selector: JSON, labels: JSON) -> bool:
+    """Whether a label selector matches; an empty one matches everything."""
+    if not mapping(selector.get("matchLabels")).items() <= labels.items():
+        return False
+    for one in objects(selector.get("matchExpressions")):
+        value, values = labels.get(str(one.get("key"))), one.get("values") or []
+        holds = {
+            "In": value is not None and value in values,
+            "NotIn": value is None or value not in values,
+            "Exists": value is not None,
+            "DoesNotExist": value is None,
+        }.get(str(one.get("operator")), False)
+        if not holds:
+            return False
+    return True
+
+
+def _list(hit: list[Landed]) -> str:
+    return ", ".join(one.name for one in hit[:3]) + (f" and {len(hit) - 3} more" if len(hit) > 3 else "")

@@ -1,0 +1,578 @@
+"""Every rule, with a code that never changes its meaning. Codes of rules that go are not given again.
+
+A rule with `rejects` speaks for the providers' translators; the others are asked by `engine`, `beyond` and
+`cloud`. The page docs/lint.md is made from this file.
+"""
+
+from __future__ import annotations
+
+from vnodectl.errors import UsageError
+from vnodectl.lint.model import Severity
+from vnodectl.lint.rule import ALIBABA, AZURE, Rule
+
+_CONTAINER = r"spec\.(init)?[cC]ontainers"
+_UNSUPPORTED = "UnsupportedField"
+
+UNREADABLE = Rule(
+    "VN-L-001",
+    "unreadable",
+    "The file is not YAML or JSON",
+    "Nothing of the rest of such a file can be judged.",
+    "Mend the syntax at the line that is named.",
+)
+INVALID = Rule(
+    "VN-L-002",
+    "invalid-pod",
+    "The API server would refuse the pod",
+    "A part that every pod must have is missing or of the wrong type, so nothing can run it.",
+    "kubectl apply --dry-run=server -f FILE says what is wrong.",
+)
+UNKNOWN_IGNORE = Rule(
+    "VN-L-003",
+    "unknown-ignore",
+    "lint-ignore names no rule",
+    "A misspelt code suppresses nothing, or the rule is gone.",
+    "Use a code or a name of this page.",
+    Severity.WARNING,
+)
+NO_TOLERATION = Rule(
+    "VN-L-010",
+    "missing-toleration",
+    "It selects virtual nodes but does not tolerate their taint",
+    "Virtual nodes carry the taint virtual-kubelet.io/provider, so the pod stays Pending.",
+    "Add the toleration {key: virtual-kubelet.io/provider, operator: Exists, effect: NoSchedule}.",
+)
+NO_SELECTOR = Rule(
+    "VN-L-011",
+    "missing-selector",
+    "It tolerates the taint of virtual nodes but does not select them",
+    "A toleration allows, it does not attract: the pod may land on any node.",
+    "Add the nodeSelector {type: virtual-kubelet}, or take the toleration away.",
+    Severity.WARNING,
+)
+DAEMON_SET = Rule(
+    "VN-L-012",
+    "daemon-set",
+    "The DaemonSet would put a pod on every virtual node",
+    "There is no machine behind a virtual node: what belongs on every machine is a container group of its "
+    "own there, which costs money and usually fails.",
+    "Keep it off by affinity: type NotIn [virtual-kubelet]. What each pod needs goes into the pod as a "
+    "container.",
+    Severity.WARNING,
+)
+WRONG_OS = Rule(
+    "VN-L-013",
+    "wrong-os",
+    "The pod is for another operating system than the node",
+    "spec.os says what the containers are; a node of another kind cannot run them.",
+    "Select a node of that system with kubernetes.io/os.",
+    rejects=((_UNSUPPORTED, r"spec\.os\.name"),),
+)
+HOST = Rule(
+    "VN-L-020",
+    "host-namespaces",
+    "hostNetwork, hostPID or hostIPC",
+    "A container group runs in a virtual machine of its own and shares nothing with a host.",
+    "Remove the field; reach other pods through Services.",
+    rejects=((_UNSUPPORTED, r"spec\.host(Network|PID|IPC)"),),
+    removable=True,
+)
+SHARED_PROCESSES = Rule(
+    "VN-L-021",
+    "shared-processes",
+    "shareProcessNamespace",
+    "Containers of an ACI group have process namespaces of their own.",
+    "Remove the field; let the containers talk over localhost or an emptyDir.",
+    clouds=(AZURE,),
+    rejects=((_UNSUPPORTED, r"spec\.shareProcessNamespace"),),
+    removable=True,
+)
+HOST_ALIASES = Rule(
+    "VN-L-022",
+    "host-aliases",
+    "hostAliases",
+    "ACI cannot add lines to /etc/hosts.",
+    "Use DNS: a private zone, or an ExternalName Service.",
+    clouds=(AZURE,),
+    rejects=((_UNSUPPORTED, r"spec\.hostAliases"),),
+    removable=True,
+)
+HOST_PORT = Rule(
+    "VN-L-023",
+    "host-port",
+    "hostPort",
+    "There is no host to open a port on.",
+    "Remove hostPort; expose the pod by a Service of type LoadBalancer.",
+    rejects=(("UnsupportedPort", rf"{_CONTAINER}\.ports\.hostPort"),),
+    removable=True,
+)
+PRIVILEGED = Rule(
+    "VN-L-024",
+    "privileged",
+    "privileged containers",
+    "ACI runs none at all.",
+    "Remove securityContext.privileged.",
+    clouds=(AZURE,),
+    rejects=((_UNSUPPORTED, rf"{_CONTAINER}\.securityContext\.privileged"),),
+    removable=True,
+)
+PRIVILEGED_ON_REQUEST = Rule(
+    "VN-L-025",
+    "privileged-on-request",
+    "privileged containers need Alibaba's consent",
+    "ECI runs them only for accounts that have asked for it; for others the group is refused.",
+    "Add the capabilities that are needed instead, or ask Alibaba Cloud for it.",
+    Severity.WARNING,
+    (ALIBABA,),
+)
+CAPABILITIES = Rule(
+    "VN-L-026",
+    "capabilities",
+    "added capabilities",
+    "ACI gives a container the same capabilities always: what is added is not there.",
+    "Remove capabilities.add, or run the pod on a node that has a kernel of its own.",
+    Severity.WARNING,
+    (AZURE,),
+    rejects=((_UNSUPPORTED, rf"{_CONTAINER}\.securityContext\.capabilities.*"),),
+    removable=True,
+)
+SYSCTLS = Rule(
+    "VN-L-027",
+    "sysctls",
+    "sysctls",
+    "The kernel of an ACI group cannot be configured.",
+    "Remove securityContext.sysctls.",
+    clouds=(AZURE,),
+    rejects=((_UNSUPPORTED, r"spec\.securityContext\.sysctls"),),
+    removable=True,
+)
+WORKING_DIR = Rule(
+    "VN-L-028",
+    "working-dir",
+    "workingDir",
+    "ACI starts containers in the image's own working directory.",
+    "Change the directory in the command: [sh, -c, 'cd /app && exec ./server'].",
+    clouds=(AZURE,),
+    rejects=((_UNSUPPORTED, rf"{_CONTAINER}\.workingDir"),),
+)
+ARGS = Rule(
+    "VN-L-029",
+    "args-without-command",
+    "args without a command",
+    "ACI's command replaces the image's entrypoint: args alone would run as a program.",
+    "Give the command too: docker inspect -f '{{.Config.Entrypoint}}' IMAGE.",
+    clouds=(AZURE,),
+    rejects=(("ArgsWithoutCommand", rf"{_CONTAINER}\.args"),),
+)
+HOOKS = Rule(
+    "VN-L-030",
+    "lifecycle-hooks",
+    "lifecycle hooks",
+    "ACI has none; ECI has postStart and preStop by exec, httpGet and tcpSocket, and takes the stop signal "
+    "from the image.",
+    "Start and stop in the program itself: it gets TERM.",
+    rejects=((_UNSUPPORTED, rf"{_CONTAINER}\.lifecycle.*"),),
+    removable=True,
+)
+PROBE = Rule(
+    "VN-L-031",
+    "probe",
+    "a probe that the cloud does not have",
+    "ACI has exec and httpGet, ECI tcpSocket besides; neither asks another host, and ECI sends no headers.",
+    "Use exec or httpGet against the container itself.",
+    rejects=(("UnsupportedProbe", rf"{_CONTAINER}\.((liveness|readiness)Probe(\..+)?|startupProbe\..+)"),),
+)
+STARTUP_PROBE = Rule(
+    "VN-L-032",
+    "startup-probe",
+    "a startupProbe without a livenessProbe",
+    "Neither cloud has startup probes; their time becomes the delay of the liveness probe, if there is one.",
+    "Add a livenessProbe.",
+    rejects=(("UnsupportedProbe", rf"{_CONTAINER}\.startupProbe"),),
+)
+SIDECAR = Rule(
+    "VN-L-033",
+    "sidecar",
+    "init containers that keep running",
+    "restartPolicy Always makes an init container a side-car, which neither cloud has.",
+    "Make it a container.",
+    rejects=((_UNSUPPORTED, rf"{_CONTAINER}\.restartPolicy"),),
+    removable=True,
+)
+INIT_PROBES = Rule(
+    "VN-L-034",
+    "init-container",
+    "probes and hooks of init containers",
+    "An init container of ECI runs to its end, and is not looked at meanwhile.",
+    "Remove them from the init container.",
+    clouds=(ALIBABA,),
+    rejects=((_UNSUPPORTED, r"spec\.initContainers\.(lifecycle|(liveness|readiness|startup)Probe)"),),
+    removable=True,
+)
+PROTOCOL = Rule(
+    "VN-L-035",
+    "port-protocol",
+    "ports that are neither TCP nor UDP",
+    "Container groups have no SCTP.",
+    "Use TCP or UDP.",
+    rejects=(("UnsupportedPort", rf"{_CONTAINER}\.ports\.protocol"),),
+)
+PORT_NAME = Rule(
+    "VN-L-036",
+    "port-name",
+    "a probe or hook names a port that the container does not have",
+    "Only the container's own ports have names.",
+    "Use the number, or name the port in the container's ports.",
+    rejects=(("UnknownPort", rf"{_CONTAINER}\..+"),),
+)
+MANY_CONTAINERS = Rule(
+    "VN-L-037",
+    "many-containers",
+    "more containers than a group can have",
+    "ACI takes 60 in a group, ECI 20, and 20 init containers.",
+    "Split the pod.",
+    rejects=(("TooManyContainers", r"spec\.(initC|c)ontainers"),),
+)
+MANY_PORTS = Rule(
+    "VN-L-038",
+    "many-ports",
+    "more public ports than a group can have",
+    "A public address of ACI has five ports.",
+    "Use a connector with a subnet, or fewer ports.",
+    clouds=(AZURE,),
+    rejects=(("TooManyPorts", r"spec\.containers\.ports"),),
+)
+TERMINAL = Rule(
+    "VN-L-039",
+    "exec",
+    "stdin and tty of containers, and what kubectl exec can do",
+    "ACI gives a container no standard input. kubectl exec starts a shell there, so that an image without "
+    "one takes a single word; stderr arrives on stdout, and piped input is text.",
+    "Do not wait for standard input; keep a shell in images that people exec into.",
+    Severity.WARNING,
+    (AZURE,),
+    removable=True,
+)
+HOST_PATH = Rule(
+    "VN-L-040",
+    "host-path",
+    "hostPath volumes",
+    "There is no host whose files could be mounted.",
+    "Use emptyDir, configMap or secret; Azure Files, NAS or OSS for files that stay.",
+    rejects=(("UnsupportedVolume", r"spec\.volumes\.hostPath"),),
+)
+CLAIM = Rule(
+    "VN-L-041",
+    "volume-claim",
+    "a PersistentVolumeClaim that the cloud cannot mount",
+    "A container group mounts what its cloud's API has; other drivers need a machine.",
+    "Mount Azure Files inline, or NAS, OSS and disks of Alibaba Cloud.",
+    rejects=(("UnsupportedVolume", r"spec\.volumes\.(persistentVolumeClaim|ephemeral)"),),
+)
+VOLUME = Rule(
+    "VN-L-042",
+    "volume-kind",
+    "a kind of volume, driver or medium that the cloud does not have",
+    "A container group mounts what its cloud's API has.",
+    "Use emptyDir, configMap, secret, projected or downwardAPI, or the cloud's own file shares.",
+    rejects=(("UnsupportedVolume", r"spec\.volumes\.(?!hostPath$|persistentVolumeClaim$|ephemeral$).+"),),
+)
+MOUNT = Rule(
+    "VN-L-043",
+    "volume-mount",
+    "subPath, subPathExpr or mounts that propagate",
+    "ACI mounts whole volumes, and nothing propagates to a host.",
+    "Mount the whole volume in a directory of its own.",
+    clouds=(AZURE,),
+    rejects=(("UnsupportedMount", rf"{_CONTAINER}\.volumeMounts\.\w+"),),
+)
+DEVICE = Rule(
+    "VN-L-044",
+    "block-device",
+    "volumeDevices",
+    "There are no block devices in a container group.",
+    "Use a volume with a file system.",
+    rejects=(("UnsupportedVolume", rf"{_CONTAINER}\.volumeDevices"),),
+    removable=True,
+)
+MANY_VOLUMES = Rule(
+    "VN-L-045",
+    "many-volumes",
+    "more volumes than a group can have",
+    "A group has 20; the service account's token is one of them.",
+    "Project several sources into one volume; set automountServiceAccountToken: false.",
+    rejects=(("TooManyVolumes", r"spec\.volumes"),),
+)
+WINDOWS_VOLUMES = Rule(
+    "VN-L-046",
+    "windows-volumes",
+    "volumes of Windows pods",
+    "Windows container groups mount nothing.",
+    "Take configuration from the environment, and files from a share that the program opens itself.",
+    clouds=(AZURE,),
+    rejects=(("UnsupportedVolume", r"spec\.volumes"),),
+    os="windows",
+)
+FILES = Rule(
+    "VN-L-047",
+    "volume-files",
+    "files of a volume that cannot be as they are written",
+    "In ACI a volume of files is flat and nothing in it is executable. ECI takes 32 KiB a file and 60 KiB in "
+    "all.",
+    "Flatten the paths and use mode 0644; keep large or executable files in the image or on a share.",
+    rejects=(("UnsupportedVolume", r"spec\.volumes"),),
+)
+INCOMPLETE = Rule(
+    "VN-L-048",
+    "volume-incomplete",
+    "a share without what is needed to mount it",
+    "Azure Files wants a share and a Secret with azurestorageaccountname and azurestorageaccountkey; disks, "
+    "NAS and OSS want their id, server or bucket.",
+    "Add what is missing.",
+    rejects=(("InvalidVolume", r"spec\.volumes\..+"),),
+)
+STORAGE_ACCOUNT = Rule(
+    "VN-L-049",
+    "storage-account",
+    "Azure Files in a general-purpose v1 account",
+    "Shares of such accounts are not dependable on virtual nodes, and Azure is retiring the kind.",
+    "az storage account update -n ACCOUNT --set kind=StorageV2 --access-tier Hot",
+    Severity.WARNING,
+    (AZURE,),
+    online=True,
+)
+RESOURCE = Rule(
+    "VN-L-050",
+    "resource",
+    "a resource that the cloud does not have",
+    "Container groups have CPU, memory and GPUs; device plug-ins run on machines only.",
+    "Remove it.",
+    rejects=(("UnsupportedResource", rf"{_CONTAINER}\.resources\.\w+"),),
+    removable=True,
+)
+QUANTITY = Rule(
+    "VN-L-051",
+    "quantity",
+    "a quantity that is none",
+    "Amounts are written as 500m, 1.5 or 2Gi.",
+    "Correct it.",
+    rejects=(("InvalidQuantity", r"spec\..+"),),
+)
+GPU = Rule(
+    "VN-L-052",
+    "gpu",
+    "a GPU without its kind",
+    "GPUs are had with a SKU (ACI) or an instance type (ECI); retired SKUs are refused by the cloud.",
+    "Annotate the pod: virtual-kubelet.io/gpu-type on Azure, k8s.aliyun.com/eci-use-specs on Alibaba Cloud.",
+    rejects=(
+        ("GpuSkuUnknown", rf"{_CONTAINER}\.resources\.\w+"),
+        ("GpuTypeUnknown", rf"{_CONTAINER}\.resources\.\w+"),
+    ),
+)
+LIMITS = Rule(
+    "VN-L-053",
+    "limits",
+    "limits above what the group has",
+    "A group has what its containers request in all; ACI refuses a higher limit, so it is lowered.",
+    "Request what the container needs at its peak.",
+    Severity.WARNING,
+    (AZURE,),
+)
+SIZE = Rule(
+    "VN-L-054",
+    "size",
+    "more than the cloud sells in one group",
+    "ECI sells pairs of vCPU and memory up to 64 and 512 GiB.",
+    "Ask for less, or split the pod.",
+    clouds=(ALIBABA,),
+    rejects=(("TooLarge", r"spec\.containers\.resources"),),
+)
+REGION_SIZE = Rule(
+    "VN-L-055",
+    "region-size",
+    "more than the region offers",
+    "What one group may have differs from region to region; Azure says it when asked.",
+    "Ask for less, or choose another region: az container list-capabilities",
+    clouds=(AZURE,),
+    online=True,
+)
+IGNORED_RESOURCE = Rule(
+    "VN-L-056",
+    "ignored-resource",
+    "resources that make no difference",
+    "Ephemeral storage and huge pages are neither reserved nor limited in a container group.",
+    "Remove them; on Alibaba Cloud k8s.aliyun.com/eci-extra-ephemeral-storage adds storage.",
+    Severity.INFO,
+    removable=True,
+)
+NETWORK_POLICY = Rule(
+    "VN-L-060",
+    "network-policy",
+    "a NetworkPolicy that selects pods of a virtual node",
+    "Policies are enforced on machines; nothing enforces them for a container group.",
+    "Filter by the subnet's network security group, or by the pod's security group on Alibaba Cloud.",
+    Severity.WARNING,
+)
+DNS = Rule(
+    "VN-L-061",
+    "dns",
+    "DNS settings that the cloud cannot have",
+    "ACI has DNS settings in a subnet and with name servers only; policy None needs name servers on both.",
+    "Name dnsConfig.nameservers, and use a connector with a subnet.",
+    rejects=(("UnsupportedDns", r"spec\.dnsConfig(\.nameservers)?"),),
+)
+IPV6 = Rule(
+    "VN-L-062",
+    "ipv6",
+    "IPv6",
+    "Groups of ACI have IPv4 addresses only; those of ECI get an IPv6 address when annotated.",
+    "Use IPv4 (ipFamilyPolicy: SingleStack), or k8s.aliyun.com/eci-enable-ipv6 on Alibaba Cloud.",
+    Severity.WARNING,
+)
+SERVICE_LINKS = Rule(
+    "VN-L-063",
+    "service-links",
+    "more variables than a container can have",
+    "Each Service of the namespace adds at least seven variables; ECI takes 240 for a container, and long "
+    "environments keep programs from starting everywhere.",
+    "Set enableServiceLinks: false.",
+    Severity.WARNING,
+)
+NODE_PORT = Rule(
+    "VN-L-064",
+    "node-port",
+    "a Service of type NodePort",
+    "No port is opened on a virtual node; one on another node reaches the pod only where that node can.",
+    "Use a Service of type LoadBalancer or ClusterIP.",
+    Severity.INFO,
+)
+PULL = Rule(
+    "VN-L-070",
+    "image-pull",
+    "an image that cannot be pulled",
+    "The cloud pulls with the pod's pull secrets or the group's identity; what machines are signed in to "
+    "does not count.",
+    "Name an imagePullSecret that can read the repository, or correct the image.",
+    online=True,
+)
+WINDOWS_CONTAINERS = Rule(
+    "VN-L-080",
+    "windows-containers",
+    "several containers or init containers on Windows",
+    "A Windows container group has one container, and no init containers.",
+    "Keep one container.",
+    clouds=(AZURE,),
+    rejects=(("WindowsLimit", r"spec\.(initC|c)ontainers"),),
+)
+LATE = Rule(
+    "VN-L-090",
+    "late-field",
+    "fields that are known only once the group runs",
+    "The pod's address exists after the group was made: in ACI the variable stays empty, in ECI it is "
+    "filled in, but not within commands, arguments and other variables.",
+    "Ask for the address in the program: hostname -i.",
+    Severity.WARNING,
+)
+UNKNOWN_FIELD = Rule(
+    "VN-L-091",
+    "unknown-field",
+    "a downward API field or projected source that is not known",
+    "The pod would wait in CreateContainerConfigError.",
+    "Use the fields of the Kubernetes documentation.",
+)
+ANNOTATION = Rule(
+    "VN-L-092",
+    "annotation",
+    "an annotation that cannot be honoured",
+    "Its value is wrong, or the cloud's public API has nothing for it.",
+    "Correct or remove it.",
+    rejects=(("InvalidAnnotation", r"metadata\.annotations"),),
+)
+OTHER = Rule(
+    "VN-L-099",
+    "rejected",
+    "anything else that the provider rejects",
+    "The provider's translator refuses the pod at this place.",
+    "See the message.",
+)
+
+RULES: tuple[Rule, ...] = (
+    UNREADABLE,
+    INVALID,
+    UNKNOWN_IGNORE,
+    NO_TOLERATION,
+    NO_SELECTOR,
+    DAEMON_SET,
+    WRONG_OS,
+    HOST,
+    SHARED_PROCESSES,
+    HOST_ALIASES,
+    HOST_PORT,
+    PRIVILEGED,
+    PRIVILEGED_ON_REQUEST,
+    CAPABILITIES,
+    SYSCTLS,
+    WORKING_DIR,
+    ARGS,
+    HOOKS,
+    PROBE,
+    STARTUP_PROBE,
+    SIDECAR,
+    INIT_PROBES,
+    PROTOCOL,
+    PORT_NAME,
+    MANY_CONTAINERS,
+    MANY_PORTS,
+    TERMINAL,
+    HOST_PATH,
+    CLAIM,
+    VOLUME,
+    MOUNT,
+    DEVICE,
+    MANY_VOLUMES,
+    WINDOWS_VOLUMES,
+    FILES,
+    INCOMPLETE,
+    STORAGE_ACCOUNT,
+    RESOURCE,
+    QUANTITY,
+    GPU,
+    LIMITS,
+    SIZE,
+    REGION_SIZE,
+    IGNORED_RESOURCE,
+    NETWORK_POLICY,
+    DNS,
+    IPV6,
+    SERVICE_LINKS,
+    NODE_PORT,
+    PULL,
+    WINDOWS_CONTAINERS,
+    LATE,
+    UNKNOWN_FIELD,
+    ANNOTATION,
+    OTHER,
+)
+"""By code."""
+
+
+def of_rejection(reason: str, field: str, cloud: str, os: str) -> Rule:
+    """The rule that speaks for what a translator rejected; `os` is the node's, in lower case."""
+    return next((one for one in RULES if one.speaks_for(reason, field, cloud, os)), OTHER)
+
+
+def matching(pattern: str) -> frozenset[str]:
+    """The codes that a code, a glob of codes or a name stands for; none for what is no rule."""
+    wanted = pattern.strip()
+    return frozenset(one.code for one in RULES if one.called(wanted))
+
+
+def ignored(patterns: tuple[str, ...]) -> frozenset[str]:
+    """The codes of --ignore. UsageError for a pattern that matches nothing."""
+    found: frozenset[str] = frozenset()
+    for pattern in patterns:
+        codes = matching(pattern)
+        if not codes:
+            raise UsageError(f"--ignore {pattern}: no such rule", hint="list them: vnodectl lint --list")
+        found |= codes
+    return found

@@ -1,0 +1,102 @@
+"""The providers' own translators, behind one name: what they reject at run time, lint finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vnodectl.errors import UsageError
+from vnodectl.lint.model import JSON
+from vnodectl.lint.rule import ALIBABA, AZURE
+from vnodectl.runtime.provider import ResolvedPod
+
+_NODE, _CONNECTOR = "virtual-kubelet-lint", "lint"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What of a connector's settings decides about pods. `os_type` is Linux or Windows."""
+
+    cloud: str = AZURE
+    os_type: str = "Linux"
+    region: str = ""
+    subnet: str = ""
+    gpu_sku: str = ""
+    cluster_dns: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """One cloud, as lint sees it.
+
+    `taint` is the value of its nodes' taint, `os` in lower case. `translate` raises `Rejected`. `fills` are
+    the late fields that a container group is given when it has them; `variables_max` bounds a container's
+    environment, None where no limit is documented.
+    """
+
+    name: str
+    service: str
+    taint: str
+    os: str
+    region: str
+    translate: Callable[[ResolvedPod], JSON]
+    fills: frozenset[str] = frozenset()
+    variables_max: int | None = None
+
+
+def cloud(place: Placement) -> Cloud:
+    """Raises UsageError for a cloud or an operating system that there is not."""
+    if place.os_type not in {"Linux", "Windows"}:
+        raise UsageError(f"bad OS type {place.os_type!r}", hint="use Linux or Windows")
+    if place.cloud == AZURE:
+        return _azure(place)
+    if place.cloud == ALIBABA:
+        return _alibaba(place)
+    raise UsageError(f"unknown cloud {place.cloud!r}", hint="use azure or alibaba")
+
+
+def _azure(place: Placement) -> Cloud:
+    from vnodectl.providers.aci.settings import AciSettings, NodeIdentity
+    from vnodectl.providers.aci.translate import translate
+
+    if place.os_type == "Windows" and place.subnet:
+        raise UsageError("Azure Container Instances has Windows groups outside virtual networks only")
+    settings = AciSettings(
+        resource_group="lint",
+        region=place.region or "eastus",
+        subnet_id=place.subnet,
+        cluster_dns=place.cluster_dns,
+        gpu_sku=place.gpu_sku,
+    )
+    node = NodeIdentity(_NODE, _CONNECTOR, place.os_type)
+    return Cloud(
+        name=AZURE,
+        service="Azure Container Instances",
+        taint="azure",
+        os=place.os_type.lower(),
+        region=place.region,
+        translate=lambda pod: translate(pod, settings, node),
+    )
+
+
+def _alibaba(place: Placement) -> Cloud:
+    from vnodectl.providers.eci.settings import EciSettings, NodeIdentity
+    from vnodectl.providers.eci.translate import Place, translate
+
+    if place.os_type != "Linux":
+        raise UsageError("Elastic Container Instance runs Linux pods only", hint="leave out --os-type")
+    there = Place(
+        EciSettings(vswitches=("vsw-lint",), cluster_dns=place.cluster_dns),
+        NodeIdentity(_NODE, _CONNECTOR),
+        place.region or "cn-hangzhou",
+    )
+    return Cloud(
+        name=ALIBABA,
+        service="Elastic Container Instance",
+        taint="alibabacloud",
+        os="linux",
+        region=place.region,
+        translate=lambda pod: translate(pod, there),
+        fills=frozenset({"status.podIP", "status.podIPs"}),
+        variables_max=240,
+    )

@@ -1,0 +1,218 @@
+"""Objects → a report. What the cloud has to be asked comes in as `Online`; the rest is pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from vnodectl.lint import beyond, patches
+from vnodectl.lint import catalogue as rules
+from vnodectl.lint.beyond import Landed
+from vnodectl.lint.clouds import Cloud
+from vnodectl.lint.documents import Source
+from vnodectl.lint.landing import Landing, VirtualNode, landing
+from vnodectl.lint.manifest import Known
+from vnodectl.lint.model import JSON, Finding, Report, Steps
+from vnodectl.lint.paths import text
+from vnodectl.lint.rule import Rule
+from vnodectl.lint.translation import Translated, translate
+from vnodectl.lint.workloads import Workload, mapping, objects, workload
+
+IGNORE = "vnodectl.io/lint-ignore"
+"""An annotation of an object or of its pods: codes or names of rules, separated by commas; * for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A workload that can land, with what the translator said: what the cloud may still be asked about."""
+
+    work: Workload
+    found: Translated
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """`lines` are findings made while reading. `known` are objects at hand besides the sources."""
+
+    sources: Sequence[Source]
+    cloud: Cloud
+    node: VirtualNode
+    ignore: frozenset[str] = frozenset()
+    read: Sequence[Finding] = ()
+    known: Known = field(default_factory=Known)
+
+
+def judge(given: Input) -> list[Judged]:
+    """The workloads that can land on the virtual node, translated."""
+    known = _known(given.sources, given.known)
+    spaces = namespaces(given.sources)
+    found: list[Judged] = []
+    for source in given.sources:
+        work = workload(source)
+        if work is None or landing(work, given.node, spaces.get(work.namespace, {})) is Landing.AWAY:
+            continue
+        found.append(Judged(work, translate(work, given.cloud, known)))
+    return found
+
+
+def report(
+    given: Input,
+    judged: Sequence[Judged],
+    online: Iterable[tuple[Judged, beyond.Note]] = (),
+    skipped: Sequence[tuple[str, str]] = (),
+) -> Report:
+    """Everything found, sorted by place. `online` are notes that took asking the cloud."""
+    spaces = namespaces(given.sources)
+    made: list[tuple[Source, frozenset[str], Finding]] = []
+    landed: list[Landed] = []
+    for one in judged:
+        work = one.work
+        where = landing(work, given.node, spaces.get(work.namespace, {}))
+        asked = [note for whose, note in online if whose is one]
+        ignore = given.ignore | _annotated(work.source.body) | _annotated(work.pod)
+        made += [(work.source, ignore, finding) for finding in _of(one, where, given, asked)]
+        if where in {Landing.LANDS, Landing.NO_SELECTOR} and not _strays(work, where):
+            annotations = mapping(mapping(work.pod.get("metadata")).get("annotations"))
+            landed.append(Landed(f"{work.kind} {work.name}", work.namespace, work.labels, annotations))
+    for source in given.sources:
+        ignore = given.ignore | _annotated(source.body)
+        for note in beyond.about(source.body, given.cloud, landed):
+            made.append((source, ignore, _finding(source, note.rule, note.at, note.message)))
+        for unknown in _unknown_ignores(source):
+            made.append((source, ignore, unknown))
+    kept = {finding for _, ignore, finding in made if finding.code not in ignore}
+    kept |= {finding for finding in given.read if finding.code not in given.ignore}
+    return Report(
+        findings=tuple(sorted(kept)),
+        objects=len(given.sources),
+        pods=len(judged),
+        suppressed=len({finding for _, _, finding in made} - kept),
+        skipped=tuple(skipped),
+    )
+
+
+def _of(one: Judged, where: Landing, given: Input, asked: Sequence[beyond.Note]) -> list[Finding]:
+    """The findings of one workload."""
+    work, cloud = one.work, given.cloud
+    found = _placement(work, where, given.node)
+    if _strays(work, where):
+        return found  # what its pods would lack on a virtual node is beside the point
+    seen: set[Steps] = set()
+    for problem in one.found.problems:
+        rule = rules.of_rejection(problem.reason, problem.field, cloud.name, cloud.os)
+        seen.add(problem.at)
+        found.append(_finding(work.source, rule, problem.at, problem.message, work))
+    if one.found.broken:
+        found.append(_finding(work.source, rules.INVALID, work.steps(one.found.at), one.found.broken, work))
+        return found
+    for note in (*beyond.notes(work, cloud, one.found), *asked):
+        at = work.steps(note.at)
+        if at not in seen:
+            found.append(_finding(work.source, note.rule, at, note.message, work))
+    return found
+
+
+def _strays(work: Workload, where: Landing) -> bool:
+    """A DaemonSet that lands on virtual nodes only because it lands everywhere."""
+    return work.kind == "DaemonSet" and where is Landing.NO_SELECTOR
+
+
+def _placement(work: Workload, where: Landing, node: VirtualNode) -> list[Finding]:
+    spec = work.steps(("spec",))
+    if work.kind == "DaemonSet" and where in {Landing.LANDS, Landing.NO_SELECTOR}:
+        message = "its pods tolerate the taint of virtual nodes, and nothing keeps them off"
+        return [_finding(work.source, rules.DAEMON_SET, spec, message, work)]
+    if where is Landing.NO_TOLERATION:
+        message = f"it selects virtual nodes but does not tolerate virtual-kubelet.io/provider={node.taint}"
+        return [_finding(work.source, rules.NO_TOLERATION, spec, message, work)]
+    if where is Landing.NO_SELECTOR:
+        message = "it tolerates the taint of virtual nodes but does not select them"
+        return [_finding(work.source, rules.NO_SELECTOR, spec, message, work)]
+    return []
+
+
+def _finding(source: Source, rule: Rule, at: Steps, message: str, work: Workload | None = None) -> Finding:
+    patch = patches.patch(rule, work, at) if work is not None else []
+    suggestion = rule.remedy
+    if patch and source.live is not None:
+        body = json.dumps(patch).replace("'", "'\\''")
+        suggestion = f"kubectl patch {source.live} --type=json -p '{body}'"
+    elif patch:
+        suggestion = f"{rule.remedy} JSON patch: {json.dumps(patch)}"
+    return Finding(source.file, source.line(at), text(at), rule.code, rule.severity, message, suggestion)
+
+
+# --- what the sources say of themselves -------------------------------------------------------------
+
+
+def namespaces(sources: Sequence[Source]) -> Mapping[str, JSON]:
+    """The labels of every Namespace among the objects."""
+    return {
+        str(mapping(one.body.get("metadata")).get("name")): mapping(
+            mapping(one.body.get("metadata")).get("labels")
+        )
+        for one in sources
+        if one.body.get("kind") == "Namespace"
+    }
+
+
+def _known(sources: Sequence[Source], besides: Known) -> Known:
+    """ConfigMaps, Secrets and Services among the objects, over those at hand besides."""
+    kinds: dict[str, dict[tuple[str, str], JSON]] = {"ConfigMap": {}, "Secret": {}}
+    services: dict[str, tuple[JSON, ...]] = dict(besides.services)
+    for source in sources:
+        body = source.body
+        if body.get("apiVersion") != "v1":
+            continue
+        metadata = mapping(body.get("metadata"))
+        namespace = str(metadata.get("namespace") or "default")
+        if str(body.get("kind")) in kinds:
+            kinds[str(body["kind"])][(namespace, str(metadata.get("name")))] = body
+        elif body.get("kind") == "Service":
+            services[namespace] = (*services.get(namespace, ()), _addressed(body))
+    return Known(
+        config_maps={**besides.config_maps, **kinds["ConfigMap"]},
+        secrets={**besides.secrets, **kinds["Secret"]},
+        services=services,
+    )
+
+
+def _addressed(service: JSON) -> JSON:
+    """A Service as the API server keeps it: with an address, unless it is headless or a mere name."""
+    spec = mapping(service.get("spec"))
+    if spec.get("type") == "ExternalName" or spec.get("clusterIP"):
+        return service
+    ports = [one for one in objects(spec.get("ports")) if one.get("port")]
+    return {**service, "spec": {**spec, "clusterIP": "10.0.0.10", "ports": ports}}
+
+
+def _annotated(body: JSON) -> frozenset[str]:
+    """The codes that an object's annotation suppresses."""
+    found: frozenset[str] = frozenset()
+    for pattern in _patterns(body):
+        found |= rules.matching(pattern)
+    return found
+
+
+def _patterns(body: JSON) -> list[str]:
+    value = mapping(mapping(body.get("metadata")).get("annotations")).get(IGNORE)
+    return [part.strip() for part in str(value or "").split(",") if part.strip()]
+
+
+def _unknown_ignores(source: Source) -> list[Finding]:
+    work = workload(source)
+    places: list[tuple[Steps, JSON]] = [((), source.body)]
+    if work is not None and work.at:
+        places.append((work.at, work.pod))
+    return [
+        _finding(
+            source,
+            rules.UNKNOWN_IGNORE,
+            (*at, "metadata", "annotations", IGNORE),
+            f"{pattern!r} names no rule",
+        )
+        for at, body in places
+        for pattern in _patterns(body)
+        if not rules.matching(pattern)
+    ]

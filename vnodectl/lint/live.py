@@ -1,0 +1,160 @@
+"""The objects of a cluster that lint looks at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from vnodectl.kube.errors import Forbidden, NotFound
+from vnodectl.kube.resources import (
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SECRETS,
+    SERVICES,
+    Resource,
+)
+from vnodectl.lint.documents import Source
+from vnodectl.lint.landing import Landing, VirtualNode, landing
+from vnodectl.lint.manifest import Known, config_map_names
+from vnodectl.lint.model import JSON
+from vnodectl.lint.workloads import mapping, objects, workload
+
+_KINDS: Mapping[str, tuple[str, Resource]] = {
+    "Deployment": ("apps/v1", DEPLOYMENTS),
+    "StatefulSet": ("apps/v1", Resource("/apis/apps/v1", "statefulsets")),
+    "DaemonSet": ("apps/v1", DAEMON_SETS),
+    "ReplicaSet": ("apps/v1", Resource("/apis/apps/v1", "replicasets")),
+    "CronJob": ("batch/v1", Resource("/apis/batch/v1", "cronjobs")),
+    "Job": ("batch/v1", Resource("/apis/batch/v1", "jobs")),
+    "ReplicationController": ("v1", Resource("/api/v1", "replicationcontrollers")),
+    "PodTemplate": ("v1", Resource("/api/v1", "podtemplates")),
+    "Pod": ("v1", PODS),
+    "Service": ("v1", SERVICES),
+    "NetworkPolicy": ("networking.k8s.io/v1", Resource("/apis/networking.k8s.io/v1", "networkpolicies")),
+}
+
+
+class Reader(Protocol):
+    """The part of `kube.client.KubeClient` that reading takes."""
+
+    async def get(
+        self, path: str, params: Mapping[str, str | int | bool] | None = None, *, timeout: float = 30
+    ) -> JSON: ...
+
+    async def list(
+        self,
+        path: str,
+        params: Mapping[str, str | int | bool] | None = None,
+        *,
+        page: int = 500,
+        timeout: float = 60,
+    ) -> tuple[list[JSON], str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """`unread` are kinds that the caller may not list, with what the API server said."""
+
+    sources: tuple[Source, ...]
+    nodes: tuple[JSON, ...]
+    unread: tuple[tuple[str, str], ...] = ()
+
+
+async def read(kube: Reader, namespace: str | None) -> Read:
+    """Workloads, Services and policies of a namespace, or of all (None), and the nodes.
+
+    What belongs to another object (the ReplicaSet of a Deployment, its pods) is left to that one. Raises
+    ClusterUnreachable, and ApiError other than Forbidden.
+    """
+    unread: list[tuple[str, str]] = []
+
+    async def listed(kind: str, resource: Resource, where: str | None) -> list[JSON]:
+        try:
+            return (await kube.list(resource.path(where)))[0]
+        except (Forbidden, NotFound) as error:
+            unread.append((kind, error.message))
+            return []
+
+    names = (*_KINDS, "Namespace", "Node")
+    lists = await asyncio.gather(
+        *(listed(kind, resource, namespace) for kind, (_, resource) in _KINDS.items()),
+        _namespaces(kube, namespace, unread),
+        listed("Node", NODES, None),
+    )
+    found = dict(zip(names, lists, strict=True))
+    versions = {**{kind: version for kind, (version, _) in _KINDS.items()}, "Namespace": "v1"}
+    sources = [
+        _source(kind, version, body)
+        for kind, version in versions.items()
+        for body in found[kind]
+        if not _controlled(body)
+    ]
+    return Read(tuple(sources), tuple(found["Node"]), tuple(sorted(unread)))
+
+
+async def _namespaces(kube: Reader, namespace: str | None, unread: list[tuple[str, str]]) -> list[JSON]:
+    """Their labels decide where pods land."""
+    try:
+        if namespace:
+            return [await kube.get(NAMESPACES.path(name=namespace))]
+        return (await kube.list(NAMESPACES.path()))[0]
+    except (Forbidden, NotFound) as error:
+        unread.append(("Namespace", error.message))
+        return []
+
+
+def _controlled(body: JSON) -> bool:
+    owners = objects(mapping(body.get("metadata")).get("ownerReferences"))
+    return any(owner.get("controller") for owner in owners)
+
+
+def _source(kind: str, version: str, body: JSON) -> Source:
+    metadata = mapping(body.get("metadata"))
+    name, namespace = str(metadata.get("name")), str(metadata.get("namespace") or "")
+    file = "/".join(filter(None, (namespace, kind, name)))
+    where = f"-n {namespace} " if namespace else ""
+    # The API server leaves kind and version out of the items of a list.
+    full = {**body, "kind": kind, "apiVersion": version}
+    return Source(file, full, live=f"{where}{kind.lower()}/{name}")
+
+
+async def at_hand(
+    kube: Reader,
+    sources: tuple[Source, ...],
+    node: VirtualNode,
+    labels: Mapping[str, JSON],
+    *,
+    pull_secrets: bool,
+) -> Known:
+    """The ConfigMaps that pods of the virtual node name and, where asked for, their pull secrets; no other
+    Secret is read. What cannot be read is left out."""
+    maps: set[tuple[str, str]] = set()
+    secrets: set[tuple[str, str]] = set()
+    for source in sources:
+        work = workload(source)
+        if work is None or landing(work, node, labels.get(work.namespace, {})) is Landing.AWAY:
+            continue
+        maps |= {(work.namespace, name) for name in config_map_names(work)}
+        if pull_secrets:
+            pulls = objects(work.spec.get("imagePullSecrets"))
+            secrets |= {(work.namespace, str(one["name"])) for one in pulls if one.get("name")}
+    return Known(
+        config_maps=await _each(kube, CONFIG_MAPS, maps), secrets=await _each(kube, SECRETS, secrets)
+    )
+
+
+async def _each(kube: Reader, resource: Resource, keys: set[tuple[str, str]]) -> dict[tuple[str, str], JSON]:
+    async def one(key: tuple[str, str]) -> tuple[tuple[str, str], JSON | None]:
+        try:
+            return key, await kube.get(resource.path(*key))
+        except (Forbidden, NotFound):
+            return key, None
+
+    found = await asyncio.gather(*(one(key) for key in sorted(keys)))
+    return {key: body for key, body in found if body is not None}
