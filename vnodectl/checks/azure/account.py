@@ -115,7 +115,6 @@ CHECKS = (
         "Do this machine's and Azure's clocks agree?",
         clock,
         severity=Severity.WARNING,
-        needs=("VN-AZ-001",),
         resources=_AZURE,
         why="Tokens are valid from one moment to another: with a wrong clock they are refused.",
     ),
