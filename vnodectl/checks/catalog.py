@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from vnodectl.checks import admission, alibaba, cluster, nodes, package, releases, tools
 from vnodectl.checks import azure as azure_checks
-from vnodectl.checks import cluster, releases, tools
 from vnodectl.checks.context import Context
 from vnodectl.checks.helm import HelmProgram
 from vnodectl.checks.model import Check, Report
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 def all_checks() -> tuple[Check, ...]:
     """In the order of reports."""
-    return (*tools.CHECKS, *cluster.CHECKS, *azure_checks.CHECKS, *releases.CHECKS)
+    return (
+        *tools.CHECKS,
+        *cluster.CHECKS,
+        *admission.CHECKS,
+        *nodes.CHECKS,
+        *azure_checks.CHECKS,
+        *alibaba.CHECKS,
+        *releases.CHECKS,
+        *package.CHECKS,
+    )
 
 
 async def run_install_checks(
@@ -29,6 +38,7 @@ async def run_install_checks(
     kube: KubeReader | None,
     azure: AzureReader | None,
     helm_path: str | None = None,
+    caller: str = "",
     skip: tuple[str, ...] = (),
     observer: Observer | None = None,
     clock: Clock = time.monotonic,
@@ -36,9 +46,10 @@ async def run_install_checks(
     """What must be true before `plan` is carried out. Nothing is changed; `report.ok` says whether to go on.
 
     `helm_path` is the program or its name, looked up on PATH where it is not given. Without a session
-    (`kube` or `azure` is None) the checks that need it are shown as skipped. `skip` takes ids, globs or
+    (`kube` or `azure` is None) the checks that need it are shown as skipped. `caller` is the client id that
+    `azure` signs in with, where it is known. `skip` takes ids, globs or
     categories. Raises UsageError for a pattern that matches no check.
     """
     helm = HelmProgram(helm_path or "helm", plan)
-    context = Context(target=Target.from_plan(plan), kube=kube, azure=azure, helm=helm)
+    context = Context(target=Target.from_plan(plan, caller=caller), kube=kube, azure=azure, helm=helm)
     return await run(all_checks(), context, selection=Selection(skip=skip), observer=observer, clock=clock)

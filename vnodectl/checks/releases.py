@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from vnodectl.checks.context import Context
 from vnodectl.checks.model import Answer, Check, Resource, failed, not_applicable, passed, warned
+from vnodectl.checks.nodes import LEASE_SECONDS, lease_age
 from vnodectl.checks.readers import JSON
 from vnodectl.connector import names
 from vnodectl.errors import UsageError
 from vnodectl.kube.errors import NotFound
-from vnodectl.kube.resources import LEASES, NODE_LEASE_NAMESPACE, NODES
+from vnodectl.kube.resources import NODES
 
 _PENDING = frozenset({"pending-install", "pending-upgrade", "pending-rollback", "uninstalling"})
 
@@ -67,7 +66,7 @@ async def _node_in_the_way(context: Context, name: str, node: JSON) -> Answer:
             evidence=f"kubelet {_kubelet(node)}",
             fix="choose another name with --connector-name",
         )
-    if await _lease_age(context, name) < _LEASE_SECONDS:
+    if await lease_age(context, name) < LEASE_SECONDS:
         return failed(
             f"another connector keeps the node {name} alive, but no release here does",
             evidence=f"kubelet {_kubelet(node)}, Lease fresh",
@@ -78,22 +77,6 @@ async def _node_in_the_way(context: Context, name: str, node: JSON) -> Answer:
         evidence="its Lease is not renewed any more",
         fix=f"kubectl delete node {name}",
     )
-
-
-_LEASE_SECONDS = 40.0
-"""A kubelet's Lease is good for 40 s; older means that nobody renews it."""
-
-
-async def _lease_age(context: Context, node: str) -> float:
-    """Seconds since the node's Lease was renewed, by this machine's clock; infinite without one."""
-    try:
-        lease = await context.kube.get(LEASES.path(NODE_LEASE_NAMESPACE, node))
-    except NotFound:
-        return float("inf")
-    renewed = (lease.get("spec") or {}).get("renewTime")
-    if not renewed:
-        return float("inf")
-    return (context.now() - datetime.fromisoformat(renewed)).total_seconds()
 
 
 def _latest(records: list[JSON]) -> dict[str, tuple[str, int]]:

@@ -1,4 +1,11 @@
-"""Asking checks: independent ones at once, each after those it needs, each within its deadline."""
+"""Asking checks, all at once as far as that makes sense, each within its deadline.
+
+A check is asked as soon as its gates have passed: those among its needs, and their needs, that need nothing
+themselves (the cluster answers, the credentials work, the program is there). Its other needs are asked
+meanwhile; where one of them ends badly, the check is called off and shown as skipped. So a run takes no
+longer than its slowest gate and its slowest check together, however deep the needs are, and nobody signs in
+forty times with a wrong password.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +116,7 @@ async def run(
     observer: Observer | None = None,
     clock: Clock = time.monotonic,
 ) -> Report:
-    """Ask every check once and report on all of them, in the order given.
+    """Ask every check at most once and report on all of them, in the order given.
 
     A check that breaks becomes a failed outcome that names it; only cancellation leaves this function.
     Raises ValueError where `needs` names an unknown check or goes round in a circle.
@@ -121,22 +128,30 @@ async def run(
         check.id: asyncio.get_running_loop().create_future() for check in checks
     }
 
-    async def settle(check: Check) -> None:
-        needed = [await outcomes[need] for need in check.needs]
-        reason = reasons.get(check.id) or _obstacle(check, needed, context)
-        if reason:
-            outcome = Outcome(check, not_applicable(reason))
-        else:
+    gates = _gates(checks, reasons)
+
+    async def settle(check: Check, group: asyncio.TaskGroup) -> None:
+        asking: asyncio.Task[Outcome] | None = None
+        passed_gates = [await outcomes[gate] for gate in gates[check.id]]
+        if check.id not in reasons and not _obstacle(check, passed_gates, context):
             if observer is not None:
                 observer.started(check)
-            outcome = await _ask(check, context, clock)
+            asking = group.create_task(_ask(check, context, clock), name=f"ask {check.id}")
+        needed = [await outcomes[need] for need in check.needs]
+        reason = reasons.get(check.id) or _obstacle(check, needed, context)
+        if reason and asking is not None:
+            asking.cancel()
+            await asyncio.wait([asking])
+        outcome = (
+            await asking if asking is not None and not reason else Outcome(check, not_applicable(reason))
+        )
         outcomes[check.id].set_result(outcome)
         if observer is not None:
             observer.finished(outcome)
 
     async with asyncio.TaskGroup() as group:
         for check in checks:
-            group.create_task(settle(check), name=f"check {check.id}")
+            group.create_task(settle(check, group), name=f"check {check.id}")
     return Report(tuple(outcomes[check.id].result() for check in checks), clock() - began)
 
 
@@ -167,6 +182,21 @@ def validate(checks: Sequence[Check]) -> None:
         TopologicalSorter({check.id: check.needs for check in checks}).prepare()
     except CycleError as error:
         raise ValueError(f"checks need each other in a circle: {' → '.join(error.args[1])}") from error
+
+
+def _gates(checks: Sequence[Check], left_out: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+    """For each check the ones among all that it needs, directly or not, which need nothing themselves.
+
+    What is below a check that is left out does not matter.
+    """
+    needs = {check.id: check.needs for check in checks}
+    found: dict[str, tuple[str, ...]] = {}
+    for name in TopologicalSorter(needs).static_order():
+        below = (
+            gate for need in needs[name] for gate in ((need,) if need in left_out else found[need] or (need,))
+        )
+        found[name] = tuple(dict.fromkeys(below))
+    return found
 
 
 def transient(error: BaseException) -> bool:

@@ -44,6 +44,8 @@ class AlibabaTarget:
     vswitches: tuple[str, ...] = ()
     security_group: str = ""
     cluster: str = ""
+    role: str = ""
+    """Name of the RAM role that the connector assumes; "" where it has the caller's own keys."""
     eip: bool = False
     """Whether groups get public addresses of their own."""
 
@@ -54,7 +56,8 @@ class Target:
 
     `cluster_resource_group` and `cluster` name an AKS cluster; `resource_group`, `region` and `subnet_id`
     say where container groups go; `caller` is the client id that the session itself signs in with, where it
-    is known; `chart` is a reference as the user gave it, "" for the chart that is built in.
+    is known; `chart` is a reference as the user gave it, "" for the chart that is built in. `gpu`
+    (e.g. V100), `zone`, `cpu` (cores) and `memory` (GB) are of the largest pod that is to run.
     """
 
     connectors: tuple[Connector, ...] = ()
@@ -68,6 +71,10 @@ class Target:
     identity: IdentityRef = field(default_factory=IdentityRef)
     caller: str = ""
     chart: str = ""
+    gpu: str = ""
+    zone: str = ""
+    cpu: float = 0.0
+    memory: float = 0.0
     alibaba: AlibabaTarget = field(default_factory=AlibabaTarget)
 
     @classmethod

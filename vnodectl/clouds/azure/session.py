@@ -19,6 +19,7 @@ from vnodectl.clouds.azure.errors import (
     from_response,
     parse_retry_after,
     redact,
+    unreachable,
 )
 from vnodectl.clouds.azure.settings import AzureSettings
 from vnodectl.clouds.azure.transport import CallMeter
@@ -41,6 +42,8 @@ CONTAINER_SERVICE_API = "2024-09-01"
 """Old enough for the sovereign clouds; only reads and credentials are used."""
 
 _MAX_PAGES = 10_000
+_METADATA = "/metadata/endpoints?api-version=2020-09-01"
+"""Of ARM, open to everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +196,22 @@ class AzureSession:
         return (await self._exchange(self._graph, "GET", url, params, None, retries=True)).body
 
     async def clock_skew(self) -> float | None:
-        """Seconds that ARM's clock is ahead of this machine's; None where it does not tell."""
+        """Seconds that ARM's clock is ahead of this machine's; None where it does not tell.
+
+        Asked without a token: none is given out to a machine with a wrong clock.
+        """
+        import aiohttp
+
         before = time.time()
-        answer = await self.request("GET", self.subscription, SUBSCRIPTIONS_API)
-        date = next((value for key, value in answer.headers.items() if key.lower() == "date"), None)
-        return ahead(date, before, time.time())
+        try:
+            async with self.http.get(
+                f"{self.settings.arm_endpoint}{_METADATA}",
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=10),
+            ) as response:
+                return ahead(response.headers.get("Date"), before, time.time())
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise unreachable(error) from None
 
     async def _send(
         self,

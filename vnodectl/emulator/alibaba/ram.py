@@ -27,6 +27,7 @@ class Ram:
             Operation(RAM, "GetUser", self.user),
             Operation(RAM, "ListPoliciesForRole", self.role_policies),
             Operation(RAM, "ListPoliciesForUser", self.user_policies),
+            Operation(RAM, "ListGroupsForUser", self.user_groups, note="there are no groups"),
             Operation(RAM, "GetPolicy", self.policy),
             Operation(RAM, "GetPolicyVersion", self.policy_version),
         ]
@@ -69,6 +70,10 @@ class Ram:
         if user is None:
             raise ApiError(404, "EntityNotExist.User", f"The user does not exist: {name} .")
         return _policies(user.policies)
+
+    async def user_groups(self, call: Call) -> JSON:
+        await self.user(call)
+        return {"Groups": {"Group": []}}
 
     async def policy(self, call: Call) -> JSON:
         found = self._policy(call)

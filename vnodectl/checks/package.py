@@ -1,0 +1,107 @@
+"""The chart and the image that would be installed."""
+
+from __future__ import annotations
+
+import re
+
+from vnodectl import __version__
+from vnodectl.checks.context import Context
+from vnodectl.checks.model import Answer, Check, Resource, Severity, failed, not_applicable, passed, warned
+from vnodectl.checks.readers import JSON, SecretRef
+from vnodectl.errors import Unreachable
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+async def chart_pinned(context: Context) -> Answer:
+    reference = context.target.chart
+    if not reference:
+        return passed(f"built into vnodectl {__version__}")
+    if "://" not in reference:
+        return passed(f"{reference} on this machine")
+    if re.search(r"@sha256:[0-9a-f]{64}$", reference):
+        return passed("pinned by its digest")
+    if _VERSION.search(reference.rpartition("/")[2]):
+        return warned(
+            "the chart is pinned by a version, which can be published anew with other content",
+            evidence=reference,
+            fix="name it by its digest: --chart-url oci://…@sha256:…",
+        )
+    return failed(
+        "the chart is whatever its server calls the newest",
+        evidence=reference,
+        fix="name a digest or a version: --chart-url oci://…@sha256:…",
+    )
+
+
+async def image_pullable(context: Context) -> Answer:
+    """Asked from here: nodes may have other ways to the registry, and other credentials."""
+    found = [spec for one in await context.helm.manifests() if (spec := _pod_spec(one)) is not None]
+    if not found:
+        return not_applicable("the plan is not complete, so the image is not known")
+    image = str(found[0]["containers"][0]["image"])
+    secrets = [
+        SecretRef(context.target.namespace, str(one["name"]))
+        for one in found[0].get("imagePullSecrets") or ()
+    ]
+    try:
+        answer = await context.registry.manifest(image, secrets)
+    except Unreachable as error:
+        return not_applicable(f"its registry cannot be asked from here: {error.message}")
+    if answer.status in {401, 403}:
+        with_secret = f" with {', '.join(one.name for one in secrets)}" if secrets else ""
+        return failed(
+            f"the registry does not give {image} away{with_secret}",
+            evidence=f"HTTP {answer.status}",
+            fix=(
+                f"kubectl create secret docker-registry vnode-pull -n {context.target.namespace}"
+                " --docker-server=… --docker-username=… --docker-password=…, and name it in imagePullSecrets"
+            ),
+        )
+    if answer.status == 404:
+        return failed(
+            f"there is no image {image}",
+            evidence="HTTP 404",
+            fix="name one that exists with --image-repository and --image-tag",
+        )
+    if answer.status != 200:
+        return warned(
+            f"the registry answers oddly for {image}", evidence=f"HTTP {answer.status}", fix="try again later"
+        )
+    if "@" not in image and image.rpartition(":")[2] in {"latest", image}:
+        return warned(
+            "the image has no fixed version: nodes may run different ones",
+            evidence=f"{image} is now {answer.digest or 'there'}",
+            fix="name a version with --image-tag",
+        )
+    return passed(f"{image} {answer.digest}".strip())
+
+
+def _pod_spec(manifest: JSON) -> JSON | None:
+    if manifest.get("kind") != "Deployment":
+        return None
+    spec: JSON = manifest["spec"]["template"]["spec"]
+    return spec
+
+
+CHECKS = (
+    Check(
+        "VN-REL-004",
+        "release",
+        "Is the chart signed or pinned?",
+        chart_pinned,
+        severity=Severity.WARNING,
+        resources=frozenset({Resource.PLAN}),
+        why="A chart that may change between two installations may bring anything into the cluster.",
+    ),
+    Check(
+        "VN-REL-005",
+        "release",
+        "Can the connector's image be pulled?",
+        image_pullable,
+        severity=Severity.WARNING,
+        needs=("VN-TOOL-002",),
+        resources=frozenset({Resource.PLAN, Resource.HELM, Resource.REGISTRY}),
+        why="Nodes that cannot pull the image keep the connector's pod in ImagePullBackOff.",
+    ),
+)
