@@ -111,6 +111,20 @@ async def test_an_expired_secret_and_an_unknown_resource() -> None:
             await credential.get_token("https://nobody.example/.default")
 
 
+async def test_scopes_of_users_that_a_program_asks_for_as_well_are_ignored() -> None:
+    """As MSAL for Go does with each of its requests."""
+    async with emulated() as emulator, aiohttp.ClientSession() as session:
+        url = f"{emulator.authority_host}/{emulator.world.tenant}/oauth2/v2.0/token"
+        form = {"grant_type": "client_credentials", "client_id": CLIENT, "client_secret": SECRET}
+        for scope, status in (
+            ("https://management.core.windows.net//.default openid offline_access profile", 200),
+            ("openid offline_access profile", 400),
+            ("https://management.azure.com/.default https://graph.microsoft.com/.default", 400),
+        ):
+            async with session.post(url, data=form | {"scope": scope}, ssl=_trust(emulator)) as answer:
+                assert answer.status == status, scope
+
+
 async def test_a_federated_token_is_accepted_from_its_issuer_only(tmp_path: Path) -> None:
     key = jose.SigningKey(rsa.generate_private_key(public_exponent=65537, key_size=2048))
     stranger = jose.SigningKey(rsa.generate_private_key(public_exponent=65537, key_size=2048))

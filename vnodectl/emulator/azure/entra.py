@@ -39,6 +39,8 @@ RESOURCES = (
     "6dae42f8-4368-4678-94ff-3960e28e3630",  # the AKS server application, the same in every tenant
 )
 
+_USER_SCOPES = ("openid", "offline_access", "profile", "email")
+
 TOKEN = "/{tenant}/oauth2/v2.0/token"  # noqa: S105 - a path
 TOKEN_V1 = "/{tenant}/oauth2/token"  # noqa: S105
 CONFIGURATION = "/{tenant}/v2.0/.well-known/openid-configuration"
@@ -175,7 +177,8 @@ class Entra:
             )
 
     def _audience(self, form: dict[str, str]) -> str:
-        scope = form.get("scope", "").strip()
+        # MSAL for Go asks for the scopes of users as well; the service ignores them here.
+        scope = " ".join(one for one in form.get("scope", "").split() if one not in _USER_SCOPES)
         if not scope and not form.get("resource"):
             raise _missing("scope")
         if scope and not scope.endswith("/.default"):
