@@ -157,7 +157,7 @@ async def _phase(
                     await seen.changed.wait()
             except TimeoutError:
                 continue  # look after the process
-    return max(reached[name] for name in names) - began
+    return max((reached[name] for name in names), default=began) - began
 
 
 def quantiles(values: Sequence[float]) -> JSON:
