@@ -20,6 +20,7 @@ from vnodectl.agent_settings.layers import Values
 from vnodectl.errors import UsageError, VnodectlError
 from vnodectl.kube.client import KubeClient
 from vnodectl.kube.config import connect
+from vnodectl.logs import about
 from vnodectl.runtime import clock as clocks
 from vnodectl.runtime.http.certificates import CertificateMode
 from vnodectl.runtime.http.health import HealthChecks, HealthServer
@@ -27,6 +28,7 @@ from vnodectl.runtime.http.server import AuthorizationMode
 from vnodectl.runtime.kubelet import Kubelet, KubeletConfig
 from vnodectl.runtime.provider import Provider
 from vnodectl.runtime.sharing import NodeShares, Place
+from vnodectl.runtime.tracing import Tracer
 from vnodectl.settings import TAINT_KEY
 
 log = logging.getLogger(__name__)
@@ -150,8 +152,9 @@ async def _serve(settings: AgentSettings, environ: Mapping[str, str]) -> None:
     async with (
         await connect(settings.kubeconfig, settings.context) as client,
         _opener(settings, environ, client) as open_,
+        _tracer(settings, environ) as tracer,
     ):
-        nodes = _Nodes(settings, client, open_, settings.node_ip or _own_address(client))
+        nodes = _Nodes(settings, client, open_, settings.node_ip or _own_address(client), tracer)
         shares = None
         if settings.lease_namespace:
             place = Place(
@@ -171,11 +174,19 @@ async def _serve(settings: AgentSettings, environ: Mapping[str, str]) -> None:
 class _Nodes:
     """The nodes that this process is at the moment."""
 
-    def __init__(self, settings: AgentSettings, client: KubeClient, opener: Opener, address: str) -> None:
+    def __init__(
+        self,
+        settings: AgentSettings,
+        client: KubeClient,
+        opener: Opener,
+        address: str,
+        tracer: Tracer | None,
+    ) -> None:
         self._settings = settings
         self._client = client
         self._opener = opener
         self._address = address
+        self._tracer = tracer
         self._running: dict[str, Kubelet] = {}
 
     async def run(self, name: str) -> None:
@@ -197,8 +208,12 @@ class _Nodes:
             anonymous_auth=settings.anonymous_auth,
             authorization_mode=settings.authorization_mode,
         )
+        with about(node=name):
+            await self._be(name, config)
+
+    async def _be(self, name: str, config: KubeletConfig) -> None:
         async with self._opener(name) as provider:
-            kubelet = self._running[name] = Kubelet(self._client, provider, config)
+            kubelet = self._running[name] = Kubelet(self._client, provider, config, tracer=self._tracer)
             try:
                 await kubelet.run()
             finally:
@@ -224,6 +239,17 @@ async def _probes(settings: AgentSettings, checks: HealthChecks) -> AsyncIterato
         yield
     finally:
         await server.stop()
+
+
+@asynccontextmanager
+async def _tracer(settings: AgentSettings, environ: Mapping[str, str]) -> AsyncIterator[Tracer | None]:
+    if settings.traces == "off":
+        yield None
+        return
+    from vnodectl import traces
+
+    async with traces.exported(environ) as tracer:
+        yield tracer
 
 
 Opener = Callable[[str], AbstractAsyncContextManager[Provider]]

@@ -29,6 +29,7 @@ from vnodectl.runtime.metrics import NodeMetrics
 from vnodectl.runtime.node import NodeConfig, NodeController
 from vnodectl.runtime.pods import WORKERS, PodController
 from vnodectl.runtime.provider import Health, NodeInfo, Provider, SupportsPersistentVolumes
+from vnodectl.runtime.tracing import Tracer
 from vnodectl.runtime.usage import NodeUsage
 from vnodectl.settings import TAINT_KEY
 
@@ -66,12 +67,19 @@ class Kubelet:
     """`run` until cancelled. Workloads keep running afterwards."""
 
     def __init__(
-        self, client: KubeClient, provider: Provider, config: KubeletConfig, *, clock: Clock = clocks.system
+        self,
+        client: KubeClient,
+        provider: Provider,
+        config: KubeletConfig,
+        *,
+        clock: Clock = clocks.system,
+        tracer: Tracer | None = None,
     ) -> None:
         self._client = client
         self._provider = provider
         self._config = config
         self._clock = clock
+        self._tracer = tracer
         self._well = False
         self._node: NodeController | None = None
 
@@ -92,7 +100,7 @@ class Kubelet:
             self._facts,
             provider.volume_secrets if isinstance(provider, SupportsPersistentVolumes) else None,
         )
-        metrics = NodeMetrics(config.node_name)
+        metrics = NodeMetrics(config.node_name, self._tracer)
         metrics.show_health(lambda: self._well)
         pods = PodController(
             client,

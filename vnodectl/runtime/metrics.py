@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
 from types import TracebackType
 
 from vnodectl import __version__
 from vnodectl.kube.listwatch import ListWatch, WatchCounts
+from vnodectl.logs import about
 from vnodectl.runtime import provider as contract
 from vnodectl.runtime.process import add_process_metrics
 from vnodectl.runtime.prometheus import Counter, Histogram, Reading, Registry
+from vnodectl.runtime.provider import PodKey
+from vnodectl.runtime.tracing import Span, Tracer, pod_attributes
 
 _LATENCY = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0)
 _CALL = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -82,22 +86,35 @@ class SyncResult(StrEnum):
 class Call:
     """One call of the provider: `with metrics.call(Operation.CREATE): …`. Errors pass through."""
 
-    __slots__ = ("_began", "_counts", "_durations")
+    __slots__ = ("_began", "_counts", "_durations", "_span", "_traced")
 
-    def __init__(self, counts: Mapping[Outcome, Counter], durations: Histogram | None) -> None:
+    def __init__(
+        self,
+        counts: Mapping[Outcome, Counter],
+        durations: Histogram | None,
+        traced: AbstractContextManager[Span] | None = None,
+    ) -> None:
         self._counts = counts
         self._durations = durations
         self._began = 0.0
+        self._traced = traced
+        self._span: Span | None = None
 
     def __enter__(self) -> None:
+        if self._traced is not None:
+            self._span = self._traced.__enter__()
         self._began = time.perf_counter()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._counts[outcome_of(error)].value += 1
+        outcome = outcome_of(error)
+        self._counts[outcome].value += 1
         if self._durations is not None:
             self._durations.observe(time.perf_counter() - self._began)
+        if self._traced is not None and self._span is not None:
+            self._span.say("vnodectl.outcome", outcome)
+            self._traced.__exit__(kind, error, trace)
 
 
 class QueueMetrics:
@@ -125,9 +142,11 @@ class QueueMetrics:
 
 
 class NodeMetrics:
-    """The metrics of one node. `text` is what /metrics answers."""
+    """The metrics of one node. `text` is what /metrics answers. `tracer` is told of the same things."""
 
-    def __init__(self, node: str = "") -> None:
+    def __init__(self, node: str = "", tracer: Tracer | None = None) -> None:
+        self._node = node
+        self._tracer = tracer
         self.registry = registry = Registry()
         info: Reading = {(node, __version__): 1}
         registry.read(
@@ -173,7 +192,22 @@ class NodeMetrics:
 
     def call(self, operation: Operation) -> Call:
         """Counts and times what its `with` block asks of the provider."""
-        return Call(self._counts[operation], self._durations[operation])
+        traced = None
+        if self._tracer is not None:
+            attributes = {"k8s.node.name": self._node, "vnodectl.operation": operation}
+            current = operation not in _ENDLESS  # those are generators, which other tasks may finish
+            traced = self._tracer.span(f"provider {operation}", attributes, current=current)
+        return Call(self._counts[operation], self._durations[operation], traced)
+
+    @contextmanager
+    def sync(self, key: PodKey) -> Iterator[None]:
+        """Around one look at a pod: what is logged and traced inside is about that pod."""
+        with about(key):
+            if self._tracer is None:
+                yield
+                return
+            with self._tracer.span("pod sync", pod_attributes(key, self._node)):
+                yield
 
     def show_queue(self, waiting: Callable[[], int], delayed: Callable[[], int]) -> None:
         """Keys that wait for a worker, and keys that wait for their time."""

@@ -227,7 +227,8 @@ class PodController:
             key = await self.queue.get()
             result = SyncResult.OK
             try:
-                await self._reconcile(key)
+                with self._metrics.sync(key):
+                    await self._reconcile(key)
             except (ApiError, ClusterUnreachable) as error:
                 result = SyncResult.API_ERROR
                 delay = self._backoff.next(key)

@@ -8,10 +8,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from support.exposition import Family, parse
 from support.fake_api import FakeApi, fake_cluster, status
 from support.fake_provider import FakeProvider, running
 
+from vnodectl import traces
 from vnodectl.runtime import clock
 from vnodectl.runtime.events import EventRecorder
 from vnodectl.runtime.facts import NodeFacts
@@ -19,15 +22,18 @@ from vnodectl.runtime.lookups import Lookups
 from vnodectl.runtime.metrics import NodeMetrics
 from vnodectl.runtime.pods import PodController
 from vnodectl.runtime.provider import Rejected, Seen
+from vnodectl.runtime.tracing import Tracer
 
 JSON = dict[str, Any]
 
 
 @asynccontextmanager
-async def node(provider: FakeProvider) -> AsyncIterator[tuple[FakeApi, PodController, NodeMetrics]]:
+async def node(
+    provider: FakeProvider, tracer: Tracer | None = None
+) -> AsyncIterator[tuple[FakeApi, PodController, NodeMetrics]]:
     """A controller with one worker, so that pods are handled in order; events are recorded but not sent."""
     facts = NodeFacts("n1", ("10.0.0.4",), {})
-    metrics = NodeMetrics("n1")
+    metrics = NodeMetrics("n1", tracer)
     async with fake_cluster() as (api, client):
         api.refuse = lambda method, *_: web.json_response({}) if method == "PATCH" else None
         lookups = Lookups(client, lambda: facts)
@@ -137,3 +143,17 @@ async def test_trouble_with_the_api_server_and_bugs_are_told_apart():
     assert total(families, "vnodectl_pod_syncs_total", result="error") == 1
     assert total(families, "vnodectl_provider_calls_total", outcome="error") == 1
     assert total(families, "vnodectl_pod_syncs_total", result="api_error") == 1
+
+
+async def test_each_look_at_a_pod_is_a_span_with_the_providers_call_in_it():
+    exporter = InMemorySpanExporter()
+    traced = traces.provided(SimpleSpanProcessor(exporter), {})
+    async with node(FakeProvider(), traces.SpanMaker(traced.get_tracer("test"))) as (api, controller, _):
+        controller.replaced([a_pod("web")])
+        await handled(api, controller)
+    spans = exporter.get_finished_spans()
+    syncs = {
+        span.context.span_id: span.attributes["k8s.pod.name"] for span in spans if span.name == "pod sync"
+    }
+    creates = [syncs[span.parent.span_id] for span in spans if span.name == "provider create"]
+    assert sorted(creates) == ["last", "web"]

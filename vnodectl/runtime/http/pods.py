@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from vnodectl.logs import now_about
 from vnodectl.runtime.http.pieces import json_list, write_pieces
 from vnodectl.runtime.provider import PodKey
 
@@ -22,13 +23,17 @@ class PodSource(Protocol):
 
 
 def find_pod(pods: PodSource, request: web.Request, missing: str) -> tuple[PodKey, JSON]:
-    """The pod of a path with {namespace}, {pod} and perhaps {uid}. Raises 404 with the text `missing`."""
+    """The pod of a path with {namespace}, {pod} and perhaps {uid}. Raises 404 with the text `missing`.
+
+    What is logged from here on, until the request is answered, is about that pod.
+    """
     found = pods.get(request.match_info["namespace"], request.match_info["pod"])
     if found is None:
         raise web.HTTPNotFound(text=missing)
     uid = request.match_info.get("uid")
     if uid is not None and uid != found[0].uid:
         raise web.HTTPNotFound(text="pod not found")
+    now_about(found[0])
     return found
 
 

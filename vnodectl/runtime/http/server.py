@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from vnodectl.logs import about
 from vnodectl.runtime.http.authn import Authenticator
 from vnodectl.runtime.http.authz import Authorizer, attributes
 from vnodectl.runtime.http.health import HEALTH_PATHS, HealthChecks, add_health_routes
@@ -200,7 +201,8 @@ class KubeletServer:
         assert task is not None  # noqa: S101 - a coroutine that runs has a task
         self._requests.add(task)
         try:
-            return await handler(request)
+            with about():  # one task serves all requests of a connection
+                return await handler(request)
         finally:
             self._requests.discard(task)
 
