@@ -17,6 +17,8 @@ import typer
 from vnodectl.cli.output import Format, note, write_json, write_table
 from vnodectl.cli.run import run
 from vnodectl.errors import EXIT_FAILED, VnodectlError
+from vnodectl.sandbox import versions
+from vnodectl.sandbox.versions import KUBERNETES
 
 if TYPE_CHECKING:
     from vnodectl.sandbox.layout import Layout
@@ -32,6 +34,8 @@ app = typer.Typer(
 _DEFAULT = "default"
 _DEMO = "demo"
 _MIB = 1 << 20
+OLDEST, NEWEST = (f"1.{one.minor}" for one in (versions.SUPPORTED[0], versions.SUPPORTED[-1]))
+DEFAULT = KUBERNETES.removeprefix("v")
 
 Name = Annotated[str, typer.Option("--name", help="Which sandbox; any number may run side by side.")]
 Output = Annotated[Format, typer.Option("--output", "-o", help="How to print the result.")]
@@ -41,6 +45,16 @@ Engine = Annotated[
 BaseImage = Annotated[
     str | None,
     typer.Option("--base-image", help="What our images are built on; must have Python 3.11 or newer."),
+]
+
+
+KubernetesVersion = Annotated[
+    str,
+    typer.Option(
+        "--kubernetes-version",
+        metavar="VERSION",
+        help=f"Of the control plane: a minor, {OLDEST} to {NEWEST}, or exact. Default: {DEFAULT}.",
+    ),
 ]
 
 
@@ -69,6 +83,10 @@ def up(
         ),
     ] = "",
     base_image: BaseImage = None,
+    kubernetes_version: KubernetesVersion = "",
+    metrics_server: Annotated[
+        bool, typer.Option("--metrics-server", help="For kubectl top and autoscaling; built once.")
+    ] = False,
 ) -> None:
     """Start it and leave it running. What it is made of is downloaded or built once and kept.
 
@@ -88,6 +106,8 @@ def up(
         context=context,
         network=network,
         base_image=base_image,
+        kubernetes=kubernetes_version or KUBERNETES,
+        metrics_server=metrics_server,
     )
     _run(lifecycle.up(_layout(name), wishes, Reporter()))
     note(f'use it: eval "$(vnodectl sandbox env{"" if name == _DEFAULT else f" --name {name}"})"')
@@ -194,16 +214,23 @@ def image(
 
 
 @app.command()
-def tools(output: Output = Format.TABLE) -> None:
+def tools(
+    output: Output = Format.TABLE,
+    kubernetes_version: KubernetesVersion = "",
+    metrics_server: Annotated[bool, typer.Option("--metrics-server", help="metrics-server as well.")] = False,
+) -> None:
     """Prepare the programs that sandboxes use (control plane, Helm, kubectl) and print where they are."""
     from vnodectl.sandbox import tools as programs
     from vnodectl.sandbox.report import Reporter
 
-    found = _run(programs.prepare(_layout(_DEFAULT).home, Reporter()))
+    version = versions.control_plane(kubernetes_version or KUBERNETES)
+    home = _layout(_DEFAULT).home
+    found = _run(programs.prepare(home, Reporter(), version=version, metrics=metrics_server))
     places = {
         "control-plane": str(found.control_plane),
         "helm": str(found.helm),
         "kubectl": str(found.kubectl),
+        **({"metrics-server": str(found.metrics_server)} if found.metrics_server else {}),
     }
     if output is Format.JSON:
         write_json("SandboxTools", {"tools": places})

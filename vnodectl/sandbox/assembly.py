@@ -14,9 +14,9 @@ from typing import Any
 
 from vnodectl.emulator.azure.hosts import PUBLIC_HOSTS
 from vnodectl.errors import TimedOut
-from vnodectl.sandbox import components, environment, kubeconfig
+from vnodectl.sandbox import components, environment, kubeconfig, metrics
 from vnodectl.sandbox.children import Children
-from vnodectl.sandbox.components import LOOPBACK, Command
+from vnodectl.sandbox.components import LOOPBACK, Certificates, Command
 from vnodectl.sandbox.ground import stand
 from vnodectl.sandbox.layout import Layout
 from vnodectl.sandbox.pki import Authority, write_private
@@ -98,6 +98,7 @@ class Assembly:
             "node": certificates.node,
             "controller-manager": certificates.controller_manager,
             "scheduler": certificates.scheduler,
+            "metrics-server": certificates.metrics_client,
         }
         paths = {role: layout.pki / f"{role}.kubeconfig" for role in roles}
         context = f"vnodectl-{layout.name}"
@@ -115,10 +116,28 @@ class Assembly:
         self._say(f"Kubernetes API at {api.endpoint}")
         manager_port, scheduler_port = self._ports.shared(LOOPBACK), self._ports.shared(LOOPBACK)
         await self._launch(
-            components.controller_manager(programs, certificates, paths["controller-manager"], manager_port)
+            components.controller_manager(
+                programs,
+                certificates,
+                paths["controller-manager"],
+                manager_port,
+                metrics=bool(self._plan.metrics_server),
+            )
         )
         await self._launch(components.scheduler(programs, certificates, paths["scheduler"], scheduler_port))
+        if self._plan.metrics_server:
+            await self._metrics_server(certificates, paths["metrics-server"])
         return paths["node"]
+
+    async def _metrics_server(self, certificates: Certificates, client_config: Path) -> None:
+        from vnodectl.kube.config import connect
+
+        port = self._ports.shared(LOOPBACK)
+        program = self._plan.metrics_server
+        await self._launch(metrics.command(program, certificates.metrics_server, client_config, port))
+        async with await connect(str(self._layout.kubeconfig)) as client:
+            await metrics.register(client, port, certificates.cluster.certificate)
+        self._say("metrics-server is registered")
 
     async def _launch(self, command: Command) -> None:
         await self._children.start(

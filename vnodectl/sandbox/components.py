@@ -13,6 +13,8 @@ _FIRST_SERVICE = "10.96.0.1"
 # a rollout of a few hundred pods down to minutes.
 _CLIENT_LIMITS = ("--kube-api-qps=1000", "--kube-api-burst=2000")
 LOOPBACK = "127.0.0.1"
+METRICS_HOST = "metrics-server.kube-system.svc"
+"""The name that the API server wants to see in metrics-server's certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Certificates:
     node: Pair
     controller_manager: Pair
     scheduler: Pair
+    metrics_server: Pair
+    metrics_client: Pair
     service_accounts: Path
 
 
@@ -69,6 +73,8 @@ def make_certificates(directory: Path, address: str) -> Certificates:
         node=cluster.client("node", "sandbox-node", ["system:masters"]),
         controller_manager=cluster.client("controller-manager", "system:kube-controller-manager"),
         scheduler=cluster.client("scheduler", "system:kube-scheduler"),
+        metrics_server=cluster.server("metrics-server", (METRICS_HOST,)),
+        metrics_client=cluster.client("metrics-client", "sandbox-metrics-server", ["system:masters"]),
         service_accounts=signing_key(directory, "service-accounts"),
     )
 
@@ -147,7 +153,10 @@ def api_server(programs: Path, certificates: Certificates, etcd_url: str, addres
     )
 
 
-def controller_manager(programs: Path, certificates: Certificates, kubeconfig: Path, port: int) -> Command:
+def controller_manager(
+    programs: Path, certificates: Certificates, kubeconfig: Path, port: int, *, metrics: bool = False
+) -> Command:
+    """`metrics`: there is a metrics-server, and autoscaling does not let people wait."""
     cert = certificates
     return Command(
         "kube-controller-manager",
@@ -159,6 +168,7 @@ def controller_manager(programs: Path, certificates: Certificates, kubeconfig: P
             f"--root-ca-file={cert.cluster.certificate}",
             f"--cluster-signing-cert-file={cert.cluster.certificate}",
             f"--cluster-signing-key-file={cert.cluster.key}",
+            *(("--horizontal-pod-autoscaler-sync-period=5s",) if metrics else ()),
             f"--client-ca-file={cert.cluster.certificate}",
         ),
         endpoint=f"https://{LOOPBACK}:{port}",

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from vnodectl.errors import Unreachable, VnodectlError
-from vnodectl.sandbox.versions import ETCD, HELM, KUBERNETES
+from vnodectl.sandbox.versions import HELM, ControlPlane
 
 if TYPE_CHECKING:
     import aiohttp
@@ -51,9 +51,9 @@ class Sources:
     etcd: str = "https://github.com/etcd-io/etcd/releases/download"
     helm: str = "https://get.helm.sh"
 
-    def control_plane(self, arch: str) -> tuple[Release, ...]:
-        folder = f"{self.kubernetes}/{KUBERNETES}/bin/linux/{arch}"
-        archive = f"etcd-{ETCD}-linux-{arch}"
+    def control_plane(self, version: ControlPlane, arch: str) -> tuple[Release, ...]:
+        folder = f"{self.kubernetes}/{version.kubernetes}/bin/linux/{arch}"
+        archive = f"etcd-{version.etcd}-linux-{arch}"
         return (
             *(
                 Release(name, f"{folder}/{name}", f"{folder}/{name}.sha256")
@@ -61,8 +61,8 @@ class Sources:
             ),
             Release(
                 f"{archive}.tar.gz",
-                f"{self.etcd}/{ETCD}/{archive}.tar.gz",
-                f"{self.etcd}/{ETCD}/SHA256SUMS",
+                f"{self.etcd}/{version.etcd}/{archive}.tar.gz",
+                f"{self.etcd}/{version.etcd}/SHA256SUMS",
                 ((f"{archive}/etcd", "etcd"),),
             ),
         )

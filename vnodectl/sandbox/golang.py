@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
@@ -103,12 +104,38 @@ def _programs(root: Path) -> list[Path]:
     ]
 
 
-async def download_source(go: Go, module: str, version: str) -> Path:
-    """The source directory of a published module, verified by Go's checksum database."""
+@dataclass(frozen=True, slots=True)
+class Module:
+    version: str
+    directory: Path
+
+
+async def download(go: Go, module: str, *versions: str) -> Module:
+    """A published module, verified by Go's checksum database: the first of `versions` that there is.
+
+    A version may be a query: v0.31 is the newest patch of it. Raises ProgramFailed where there is none.
+    """
     import json
 
-    found = await run([go.command, "mod", "download", "-json", f"{module}@{version}"], env=go.env)
-    return Path(json.loads(found.output)["Dir"])
+    for version in versions:
+        last = version == versions[-1]
+        found = await run(
+            [go.command, "mod", "download", "-json", f"{module}@{version}"], env=go.env, check=last
+        )
+        if found.code == 0:
+            told = json.loads(found.output)
+            return Module(told["Version"], Path(told["Dir"]))
+    raise ValueError("no version was named")
+
+
+async def download_source(go: Go, module: str, version: str) -> Path:
+    """The source directory of a published module, verified by Go's checksum database."""
+    return (await download(go, module, version)).directory
+
+
+def resolving(go: Go) -> Go:
+    """The same, allowed to add to go.mod and go.sum what is missing (and verified as ever)."""
+    return dataclasses.replace(go, env={**go.env, "GOFLAGS": f"{go.env.get('GOFLAGS', '')} -mod=mod".strip()})
 
 
 async def build(

@@ -25,6 +25,7 @@ from vnodectl.sandbox.image.builder import Images
 from vnodectl.sandbox.layout import Layout, Record
 from vnodectl.sandbox.plan import NO_CLOUD, Identity, Plan
 from vnodectl.sandbox.report import Reporter, Step
+from vnodectl.sandbox.versions import DEFAULT, KUBERNETES, control_plane
 
 CLOUDS = ("azure", NO_CLOUD)
 _STOP_SECONDS = 60.0
@@ -34,7 +35,8 @@ _STOP_SECONDS = 60.0
 class Wishes:
     """What `up` is asked for. `kubeconfig` names a cluster to use instead of a control plane of our own;
     with no `nodes` and no cloud only the control plane runs, on loopback. `network` is a network of the
-    engine to use instead of one of our own."""
+    engine to use instead of one of our own. `kubernetes` is the version of the control plane of our own,
+    a minor (1.31) or exact (1.31.14)."""
 
     nodes: int = 1
     cloud: str = "azure"
@@ -43,12 +45,17 @@ class Wishes:
     context: str | None = None
     network: str = ""
     base_image: str | None = None
+    kubernetes: str = KUBERNETES
+    metrics_server: bool = False
 
     def __post_init__(self) -> None:
         if self.cloud not in CLOUDS:
             raise UsageError(f"no such cloud: {self.cloud}", hint=f"one of {', '.join(CLOUDS)}")
         if not 0 <= self.nodes <= 50:
             raise UsageError("a sandbox has 0 to 50 nodes")
+        own = control_plane(self.kubernetes) == DEFAULT and not self.metrics_server
+        if self.kubeconfig is not None and not own:
+            raise UsageError("the cluster of a kubeconfig has its own version and its own metrics-server")
 
 
 async def up(layout: Layout, wishes: Wishes, reporter: Reporter) -> Record:
@@ -88,7 +95,13 @@ async def _plan(layout: Layout, wishes: Wishes, reporter: Reporter) -> Plan:
     """Decide everything, make what takes long, and leave it all in the sandbox's directory."""
     workers = wishes.nodes > 0 or wishes.cloud != NO_CLOUD
     choice = await ground.choose(wishes.engine, reporter) if workers else ground.Choice("")
-    programs = await tools.prepare(layout.home, reporter, own_cluster=wishes.kubeconfig is None)
+    programs = await tools.prepare(
+        layout.home,
+        reporter,
+        own_cluster=wishes.kubeconfig is None,
+        version=control_plane(wishes.kubernetes),
+        metrics=wishes.metrics_server,
+    )
     pictures = await _images(layout, choice.engine, reporter, base=wishes.base_image)
     plan = Plan(
         run=uuid.uuid4().hex,
@@ -99,6 +112,7 @@ async def _plan(layout: Layout, wishes: Wishes, reporter: Reporter) -> Plan:
         network=wishes.network,
         nodes=wishes.nodes,
         cloud=wishes.cloud,
+        metrics_server=str(programs.metrics_server or ""),
         connector_image=pictures.connector,
         smoke_image=pictures.workload,
     )

@@ -40,7 +40,8 @@ class Plan:
     the kubeconfig that lies in the sandbox's directory already. `engine` runs containers, with `bridge`
     in a network of their own or, where one is named, in `network`, which is not ours to remove; "" where
     neither nodes nor a cloud are wanted. `api_server` is what pods call, where that differs from the
-    kubeconfig's. Images are references in the engine's own storage, "" for none.
+    kubeconfig's. `metrics_server` is its program, "" for none. Images are references in the engine's own
+    storage, "" for none.
     """
 
     run: str
@@ -52,6 +53,7 @@ class Plan:
     api_server: str = ""
     nodes: int = 1
     cloud: str = "azure"
+    metrics_server: str = ""
     connector_image: str = ""
     smoke_image: str = ""
 

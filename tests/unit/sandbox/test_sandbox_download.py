@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 
 from vnodectl.errors import Unreachable
 from vnodectl.sandbox.download import ChecksumMismatch, Release, Sources, fetch_all, published_digest
-from vnodectl.sandbox.versions import ETCD, HELM, KUBERNETES
+from vnodectl.sandbox.versions import DEFAULT, HELM, KUBERNETES
 
 Serve = Callable[[dict[str, bytes]], Awaitable[str]]
 
@@ -116,9 +116,9 @@ def test_a_checksum_file_without_the_program_is_refused() -> None:
 
 
 def test_where_releases_are_published() -> None:
-    releases = (*Sources().control_plane("arm64"), *Sources().helm_release("arm64"))
+    releases = (*Sources().control_plane(DEFAULT, "arm64"), *Sources().helm_release("arm64"))
     urls = {release.url for release in releases}
     assert f"https://dl.k8s.io/release/{KUBERNETES}/bin/linux/arm64/kube-apiserver" in urls
     assert f"https://get.helm.sh/helm-{HELM}-linux-arm64.tar.gz" in urls
-    etcd = f"https://github.com/etcd-io/etcd/releases/download/{ETCD}"
-    assert f"{etcd}/etcd-{ETCD}-linux-arm64.tar.gz" in urls
+    etcd = f"https://github.com/etcd-io/etcd/releases/download/{DEFAULT.etcd}"
+    assert f"{etcd}/etcd-{DEFAULT.etcd}-linux-arm64.tar.gz" in urls

@@ -15,15 +15,21 @@ from vnodectl.sandbox import golang, processes, tools
 from vnodectl.sandbox.download import Sources
 from vnodectl.sandbox.programs import ProgramFailed
 from vnodectl.sandbox.report import Reporter, Step
+from vnodectl.sandbox.versions import control_plane
 
-# Says its version, lists two packages of which it then "compiles" both, and writes the program.
+# Says its version, lists two packages of which it then "compiles" both, and writes the program. Downloads are
+# empty but for Kubernetes' own; $GO_LACKS is a version of a module that the proxy does not have.
 _GO = """#!/bin/sh
 case "$1" in
   version) echo "go version go$GO_IS linux/amd64" ;;
   list) printf 'example/a\\nexample/b\\n' ;;
-  mod) mkdir -p "$GOMODCACHE/helm"; printf '{"Dir": "%s/helm"}' "$GOMODCACHE" ;;
+  mod)
+    [ "$4" != "$GO_LACKS" ] || exit 1
+    mkdir -p "$GOMODCACHE/source"; cp "${GO_UPSTREAM:-/dev/null}" "$GOMODCACHE/source/go.mod"
+    : > "$GOMODCACHE/source/go.sum"
+    printf '{"Dir": "%s/source", "Version": "%s"}' "$GOMODCACHE" "${4#*@}" ;;
   build)
-    echo "$@" >> "$GO_CALLS"
+    echo "$GOFLAGS $@" >> "$GO_CALLS"; cp go.mod "$GO_CALLS.mod" 2>/dev/null
     [ -z "$GO_HANGS" ] || { echo example/a >&2; exec sleep 600; }
     echo example/a >&2; echo example/b >&2
     [ -z "$GO_FAILS" ] || { echo "undefined: x" >&2; exit 1; }
@@ -173,7 +179,9 @@ async def test_cancelling_a_build_keeps_nothing_and_ends_the_compiler(
     mocker.patch.object(Step, "progress", side_effect=lambda done, *_: compiling.set() if done else None)
     task = asyncio.create_task(tools.prepare(tmp_path / "home", _reporter()[0], sources=_NOWHERE))
     await asyncio.wait_for(compiling.wait(), 20)
-    assert list(processes.of_run(str(tmp_path)))
+    async with asyncio.timeout(20):
+        while not list(processes.of_run(str(tmp_path))):  # /proc shows no environment during an exec
+            await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -192,3 +200,55 @@ async def test_a_suitable_helm_on_path_is_used_as_it_is(
     found = await tools.prepare(tmp_path / "home", _reporter()[0], sources=_NOWHERE)
     assert (found.helm, found.helm_on_path) == (helm, True)
     assert (found.kubectl, found.kubectl_on_path) == (kubectl, True)
+
+
+_UPSTREAM = """module k8s.io/kubernetes
+
+go 1.22.0
+
+require (
+	go.etcd.io/etcd/client/v3 v3.5.14
+	k8s.io/api v0.0.0
+	k8s.io/sample-controller v0.0.0
+)
+
+replace (
+	k8s.io/api => ./staging/src/k8s.io/api
+	k8s.io/sample-controller => ./staging/src/k8s.io/sample-controller
+)
+"""
+
+
+@pytest.mark.parametrize(("lacks", "api"), [("", "v0.31.14"), ("k8s.io/api@v0.31.14", "v0.31")])
+async def test_another_version_is_built_from_a_module_made_for_it(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str, api: str
+) -> None:
+    upstream = tmp_path / "upstream.mod"
+    upstream.write_text(_UPSTREAM)
+    monkeypatch.setenv("GO_IS", "1.99.0")
+    monkeypatch.setenv("GO_UPSTREAM", str(upstream))
+    monkeypatch.setenv("GO_LACKS", lacks)
+    _install(programs, "go", _GO)
+    _install(programs, "helm", "#!/bin/sh\necho v3.20.0\n")
+    found = await tools.prepare(
+        tmp_path / "home", _reporter()[0], version=control_plane("1.31"), sources=_NOWHERE
+    )
+    assert found.control_plane.name.startswith("controlplane-v1.31.14-")
+    (call,) = (tmp_path / "calls").read_text().splitlines()
+    assert call.startswith("-mod=mod build")
+    assert "version.gitVersion=v1.31.14" in call
+    made = (tmp_path / "calls.mod").read_text()
+    assert f"k8s.io/api => k8s.io/api {api}\n" in made
+    assert "k8s.io/kubernetes v1.31.14\n" in made
+
+
+async def test_metrics_server_is_built_where_it_is_wanted(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GO_IS", "1.99.0")
+    _install(programs, "go", _GO)
+    _install(programs, "helm", "#!/bin/sh\necho v3.20.0\n")
+    found = await tools.prepare(tmp_path / "home", _reporter()[0], metrics=True, sources=_NOWHERE)
+    assert found.metrics_server is not None
+    assert found.metrics_server.is_file()
+    assert "./cmd/metrics-server" in (tmp_path / "calls").read_text()

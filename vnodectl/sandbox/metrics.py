@@ -1,0 +1,63 @@
+"""metrics-server beside the control plane, behind the API server as anywhere: `kubectl top`, autoscaling."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vnodectl.kube.resources import SERVICES, Resource
+from vnodectl.sandbox.components import LOOPBACK, Command
+
+if TYPE_CHECKING:
+    from vnodectl.kube.client import KubeClient
+    from vnodectl.sandbox.pki import Pair
+
+JSON = dict[str, Any]
+
+NAMESPACE, SERVICE = "kube-system", "metrics-server"
+
+_API_SERVICES = Resource("/apis/apiregistration.k8s.io/v1", "apiservices", namespaced=False)
+_GROUP, _VERSION = "metrics.k8s.io", "v1beta1"
+
+
+def command(program: str, serving: Pair, kubeconfig: Path, port: int) -> Command:
+    return Command(
+        "metrics-server",
+        (
+            program,
+            f"--kubeconfig={kubeconfig}",
+            f"--authentication-kubeconfig={kubeconfig}",
+            f"--authorization-kubeconfig={kubeconfig}",
+            f"--bind-address={LOOPBACK}",
+            f"--secure-port={port}",
+            "--permit-port-sharing=true",
+            f"--tls-cert-file={serving.certificate}",
+            f"--tls-private-key-file={serving.key}",
+            "--kubelet-preferred-address-types=InternalIP",
+            "--kubelet-use-node-status-port",
+            "--kubelet-insecure-tls",  # a node's certificate is its own where nobody signs another
+            "--metric-resolution=10s",  # the least that it takes
+        ),
+        endpoint=f"https://{LOOPBACK}:{port}",
+    )
+
+
+async def register(client: KubeClient, port: int, authority: Path) -> None:
+    """Tell the API server where it is. No pod serves here, so the Service is a name for this machine."""
+    await client.create(
+        SERVICES.path(NAMESPACE),
+        {
+            "metadata": {"name": SERVICE},
+            "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]},
+        },
+    )
+    spec: JSON = {
+        "group": _GROUP,
+        "version": _VERSION,
+        "groupPriorityMinimum": 100,
+        "versionPriority": 100,
+        "service": {"namespace": NAMESPACE, "name": SERVICE, "port": port},
+        "caBundle": base64.b64encode(authority.read_bytes()).decode(),
+    }
+    await client.create(_API_SERVICES.path(), {"metadata": {"name": f"{_VERSION}.{_GROUP}"}, "spec": spec})
