@@ -14,7 +14,7 @@ from vnodectl.connector import names, shares
 from vnodectl.connector.clouds.alibaba import NODE
 from vnodectl.connector.names import Connector
 from vnodectl.kube.resources import DEPLOYMENTS, NODES
-from vnodectl.settings import NODE_PREFIX
+from vnodectl.settings import NODE_PREFIX, RELEASE_LABEL
 
 if TYPE_CHECKING:
     from vnodectl.kube.client import KubeClient
@@ -40,7 +40,7 @@ async def virtual_nodes(kube: KubeClient) -> dict[str, str]:
     found, _ = await kube.list(NODES.path(), {"labelSelector": "type=virtual-kubelet"})
     releases = {
         str(node["metadata"]["name"]): str(
-            (node["metadata"].get("labels") or {}).get(names.RELEASE_LABEL)
+            (node["metadata"].get("labels") or {}).get(RELEASE_LABEL)
             or names.release_of(str(node["metadata"]["name"]))
         )
         for node in found

@@ -32,9 +32,6 @@ _AZURE_REGION = re.compile(r"[a-z0-9]+")
 _ALIBABA_REGION = re.compile(r"(?:cn|ap|us|eu|me|na|rus)(?:-[a-z0-9]+)+")
 """`cn-hangzhou`, `ap-southeast-1`, `cn-shanghai-finance-1`: they begin with one of a few areas."""
 
-RELEASE_LABEL = "vnodectl.io/release"
-"""On a connector's nodes: the release that they belong to, whatever they are called."""
-
 
 @dataclass(frozen=True, slots=True)
 class Connector:
