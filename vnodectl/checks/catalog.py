@@ -47,9 +47,9 @@ async def run_install_checks(
     """What must be true before `plan` is carried out. Nothing is changed; `report.ok` says whether to go on.
 
     `helm_path` is the program or its name, looked up on PATH where it is not given. Without a session
-    (`kube`, `azure` or `alibaba` is None) the checks that need it are shown as skipped. `caller` is the client
-    id that `azure` signs in with, where it is known. `skip` takes ids, globs or categories. Raises UsageError
-    for a pattern that matches no check.
+    (`kube`, `azure` or `alibaba` is None) the checks that need it are shown as skipped. `caller` is the
+    client id that `azure` signs in with, where it is known. `skip` takes ids, globs or categories. Raises
+    UsageError for a pattern that matches no check.
     """
     helm = HelmProgram(helm_path or "helm", plan)
     target = Target.from_plan(plan, caller=caller)

@@ -409,6 +409,7 @@ async def _install(settings: Settings, choices: Choices) -> Outcome:
 async def _carry_out(settings: Settings, choices: Choices, shown: Progress, redact: Redactor) -> Outcome:
     from vnodectl.checks.catalog import run_install_checks
     from vnodectl.connector import chart, registration, release
+    from vnodectl.connector.clouds.alibaba_account import AlibabaAccount
     from vnodectl.connector.clouds.azure_account import AzureAccount
     from vnodectl.connector.cluster import look_up, open_cluster
     from vnodectl.connector.helm import Helm
@@ -426,7 +427,10 @@ async def _carry_out(settings: Settings, choices: Choices, shown: Progress, reda
         if choices.register_provider and azure is not None and not choices.dry_run:
             await registration.register(azure, timeout=plan.timeout, say=lambda text: shown.say("", text))
         shown.say("", "checking what an installation needs")
-        report = _bearable(await run_install_checks(plan, kube=cluster.kube, azure=azure, skip=choices.skip))
+        alibaba = await account.session(plan.target.region) if isinstance(account, AlibabaAccount) else None
+        report = _bearable(
+            await run_install_checks(plan, kube=cluster.kube, azure=azure, alibaba=alibaba, skip=choices.skip)
+        )
         outcome = Outcome(plan, cluster.kube.server, cluster.kube.context, report)
         if not report.ok:
             return outcome
