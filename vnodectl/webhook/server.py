@@ -47,20 +47,23 @@ def application(rule: Rule) -> web.Application:
 @asynccontextmanager
 async def serving(
     client: KubeClient, place: Place, rule: Rule, address: str, port: int, *, keeper: Keeper | None = None
-) -> AsyncIterator[None]:
+) -> AsyncIterator[asyncio.Event]:
     """Serve as long as the block runs, beside it: pods of the cluster are scheduled without us as well, so
     nothing that goes wrong here may stop a node. What does is logged and tried again.
+
+    Gives an event that is set once it answers.
     """
+    answering = asyncio.Event()
     keeper = keeper or Keeper(client, place)
-    task = asyncio.create_task(_serve(keeper, rule, address, port), name="webhook")
+    task = asyncio.create_task(_serve(keeper, rule, address, port, answering), name="webhook")
     try:
-        yield
+        yield answering
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _serve(keeper: Keeper, rule: Rule, address: str, port: int) -> None:
+async def _serve(keeper: Keeper, rule: Rule, address: str, port: int, answering: asyncio.Event) -> None:
     from aiohttp import web
 
     while keeper.current is None:
@@ -75,6 +78,7 @@ async def _serve(keeper: Keeper, rule: Rule, address: str, port: int) -> None:
         tls = ServingTls(lambda: _pair(keeper))
         await web.TCPSite(runner, address, port, ssl_context=tls.listener).start()
         log.info("the webhook answers on port %d", port)
+        answering.set()
         await keeper.run()
     except OSError as error:
         log.error("the webhook's port %d cannot be opened: %s", port, error)  # noqa: TRY400
