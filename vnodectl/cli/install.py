@@ -313,7 +313,7 @@ def install_connector(
       vnodectl install-connector --aci-resource-group my-aci -l eastus \\
         --managed-identity system --dry-run
       vnodectl install-connector --cloud alibaba --cluster-id c123 \\
-        --region cn-hangzhou --ram-role acs:ram::123:role/vnodectl
+        --region cn-hangzhou --ram-role ROLE_ARN
       vnodectl install-connector --cloud alibaba --region cn-hangzhou \\
         --vswitch vsw-1 --vswitch vsw-2 --security-group sg-1 \\
         --access-key ID --secret-key-file FILE --release-name ack-virtual-node

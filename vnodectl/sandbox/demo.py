@@ -189,7 +189,9 @@ async def _acts(stage: _Stage, layout: Layout, record: Record, scenes: Sequence[
     for scene in scenes:
         await _workload(stage, layout, record, scene)
     for scene in scenes:
-        stage.title(f"{scene.title}: remove the workload and the connector{'s' if len(scene.nodes) > 1 else ''}")
+        stage.title(
+            f"{scene.title}: remove the workload and the connector{'s' if len(scene.nodes) > 1 else ''}"
+        )
         await stage.do(["kubectl", "delete", scene.workload, "--cascade=foreground", "--timeout=60s"])
         removal = [*scene.cluster, *scene.place, *scene.systems]
         await stage.do(["vnodectl", "remove-connector", *removal])

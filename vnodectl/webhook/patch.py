@@ -36,10 +36,11 @@ def patches(pod: JSON, rule: Rule) -> list[JSON]:
     """JSON patch operations (RFC 6902) for a pod that is being created; [] where nothing is to be added.
 
     A second call for the patched pod adds nothing. Left alone is a pod that says by itself where it runs or
-    that it does not want to, one of another OS, and one of a DaemonSet, which is meant for one node already.
+    that it does not want to, one of another OS or for another provider's nodes, and one of a DaemonSet, which
+    is meant for one node already.
     """
     spec: JSON = pod.get("spec") or {}
-    if spec.get("nodeName") or _unwilling(pod) or _of_daemon_set(pod):
+    if spec.get("nodeName") or _unwilling(pod) or _of_daemon_set(pod) or _for_another(spec, rule):
         return []
     selector: Mapping[str, str] = spec.get("nodeSelector") or {}
     system = str((spec.get("os") or {}).get("name") or selector.get(_OS) or rule.os_type)
@@ -57,6 +58,16 @@ def _unwilling(pod: JSON) -> bool:
 def _of_daemon_set(pod: JSON) -> bool:
     owners = (pod.get("metadata") or {}).get("ownerReferences") or ()
     return any(owner.get("controller") and owner.get("kind") == "DaemonSet" for owner in owners)
+
+
+def _for_another(spec: JSON, rule: Rule) -> bool:
+    """Whether it names the taint of another provider: by hand, or by the webhook of another connector."""
+    return any(
+        one.get("key") == rule.taint_key
+        and one.get("operator") != "Exists"
+        and one.get("value") != rule.provider
+        for one in spec.get("tolerations") or ()
+    )
 
 
 def _selecting(spec: JSON, wanted: Mapping[str, str]) -> list[JSON]:

@@ -79,9 +79,9 @@ def test_a_toleration_that_is_enough_is_enough(toleration: JSON) -> None:
 @pytest.mark.parametrize(
     "toleration",
     [
-        {"key": "virtual-kubelet.io/provider", "value": "azure"},
         {"key": "virtual-kubelet.io/provider", "operator": "Exists", "effect": "NoExecute"},
         {"key": "other", "operator": "Exists"},
+        {"key": "other", "value": "azure"},
         {"value": "alibabacloud"},
     ],
 )
@@ -100,6 +100,7 @@ def test_a_toleration_of_something_else_is_not(toleration: JSON) -> None:
         {"os": {"name": "windows"}},
         {"nodeSelector": {"kubernetes.io/os": "windows"}},
         {"nodeSelector": {"type": "bare-metal"}},
+        {"tolerations": [{"key": "virtual-kubelet.io/provider", "value": "azure"}]},
     ],
 )
 def test_a_pod_that_belongs_elsewhere_is_left_alone(alone: JSON) -> None:
@@ -112,6 +113,13 @@ def test_a_connector_for_windows_takes_windows_pods_alone() -> None:
     windows = pod(os={"name": "windows"})
     made = applied(windows, patches(windows, rule))
     assert made["spec"]["nodeSelector"]["kubernetes.io/os"] == "windows"
+
+
+def test_of_two_connectors_the_first_that_is_asked_takes_the_pod() -> None:
+    azure = Rule(provider="azure")
+    for first, second in ((azure, RULE), (RULE, azure)):
+        taken = applied(pod(), patches(pod(), first))
+        assert patches(taken, second) == []
 
 
 def test_a_replica_set_s_pod_is_no_daemon_set_s() -> None:
