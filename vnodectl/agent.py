@@ -29,7 +29,7 @@ from vnodectl.runtime.kubelet import Kubelet, KubeletConfig
 from vnodectl.runtime.provider import Provider
 from vnodectl.runtime.sharing import NodeShares, Place
 from vnodectl.runtime.tracing import Tracer
-from vnodectl.settings import TAINT_KEY
+from vnodectl.settings import RELEASE_LABEL, TAINT_KEY
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,10 @@ class ProviderName(StrEnum):
     LOCAL = "local"
 
 
+TAINTS = {ProviderName.ACI: "azure", ProviderName.ECI: "alibabacloud", ProviderName.LOCAL: "local"}
+"""What each provider calls itself, in its nodes' taint, before one is open."""
+
+
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
     """What `vnodectl agent` is told, whatever the provider; see `vnodectl.agent_settings.table`. Capacity
@@ -48,7 +52,8 @@ class AgentSettings:
     `nodes` above 1 adds nodes `<node_name>-2` and so on; the kubelet ports count up from `kubelet_port`.
     With a `lease_namespace` replicas share the nodes out by Leases there, this one under the name
     `replica`; without, this process is all the nodes by itself. `node_ip` empty: the address from which
-    this machine reaches the API server.
+    this machine reaches the API server. `cluster` tells this cluster's container groups from others' where
+    they share a place. With a `webhook_port` pods are sent to the nodes by labels: see `webhook`.
     """
 
     provider: ProviderName
@@ -57,6 +62,7 @@ class AgentSettings:
     lease_namespace: str = ""
     replica: str = ""
     connector: str = ""
+    cluster: str = ""
     os_type: str = "Linux"
     node_ip: str = ""
     kubelet_port: int = 10250
@@ -73,6 +79,7 @@ class AgentSettings:
     anonymous_auth: bool = False
     authorization_mode: AuthorizationMode = AuthorizationMode.WEBHOOK
     traces: str = "off"
+    webhook_port: int | None = None
     kubeconfig: str | None = None
     context: str | None = None
 
@@ -87,6 +94,7 @@ class AgentSettings:
             lease_namespace=text("lease-namespace"),
             replica=text("replica") or socket.gethostname(),
             connector=text("connector"),
+            cluster=text("cluster"),
             os_type=text("os-type"),
             node_ip=text("node-ip"),
             kubelet_port=values.number("kubelet-port") or 0,
@@ -103,6 +111,7 @@ class AgentSettings:
             anonymous_auth=values.yes("anonymous-auth"),
             authorization_mode=AuthorizationMode(text("authorization-mode")),
             traces=text("traces"),
+            webhook_port=values.number("webhook-port"),
             kubeconfig=text("kubeconfig") or None,
             context=text("context") or None,
         )
@@ -162,7 +171,7 @@ async def _serve(settings: AgentSettings, environ: Mapping[str, str]) -> None:
             )
             shares = NodeShares(client, place, settings.node_names, nodes.run, clock=clocks.system)
         checks = {"nodes": nodes.unready} | ({"leases": shares.unready} if shares else {})
-        async with _probes(settings, HealthChecks(ready=checks)):
+        async with _probes(settings, HealthChecks(ready=checks)), _webhook(settings, client):
             if shares is not None:
                 await shares.run()
                 return
@@ -201,6 +210,7 @@ class _Nodes:
             taint_key=settings.taint_key,
             taint_value=settings.taint_value,
             taint_effect=settings.taint_effect,
+            labels={RELEASE_LABEL: settings.connector} if settings.connector else {},
             api_server=settings.api_server,
             certificate=settings.certificate,
             certificate_files=settings.certificate_files,
@@ -252,6 +262,29 @@ async def _tracer(settings: AgentSettings, environ: Mapping[str, str]) -> AsyncI
         yield tracer
 
 
+@asynccontextmanager
+async def _webhook(settings: AgentSettings, client: KubeClient) -> AsyncIterator[None]:
+    """The admission webhook, where one is wanted: every replica serves it, with one certificate."""
+    if settings.webhook_port is None:
+        yield
+        return
+    from vnodectl.webhook import Place as WebhookPlace
+    from vnodectl.webhook import Rule, serving
+
+    if not settings.connector or not settings.lease_namespace:
+        raise UsageError("a webhook needs --connector and --lease-namespace, which name its objects")
+    place = WebhookPlace(settings.lease_namespace, settings.connector)
+    rule = Rule(
+        provider=settings.taint_value or TAINTS[settings.provider],
+        os_type=settings.os_type.lower(),
+        taint_key=settings.taint_key,
+        effect=settings.taint_effect,
+    )
+    address = settings.node_ip or "0.0.0.0"  # noqa: S104
+    async with serving(client, place, rule, address, settings.webhook_port):
+        yield
+
+
 Opener = Callable[[str], AbstractAsyncContextManager[Provider]]
 """Opens the provider of a node, by the node's name."""
 
@@ -286,12 +319,13 @@ async def _opener(
             yield aci
     elif settings.provider is ProviderName.ECI:
         from vnodectl.agent_eci import opener as eci_opener
+        from vnodectl.clouds.ownership import scoped
 
         if settings.os_type != "Linux":
             raise UsageError("Elastic Container Instance runs Linux pods only", hint="leave out --os-type")
         async with eci_opener(
             environ,
-            connector=settings.connector or settings.node_name,
+            connector=scoped(settings.connector or settings.node_name, settings.cluster),
             component=settings.node_name,
             capacity=settings.capacity,
             client=client,

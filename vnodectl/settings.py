@@ -8,6 +8,8 @@ from pathlib import Path
 DEFAULT_CONNECTOR_NAME = "aci-connector"
 TAINT_KEY = "virtual-kubelet.io/provider"
 NODE_PREFIX = "virtual-kubelet-"
+RELEASE_LABEL = "vnodectl.io/release"
+"""On a connector's nodes: the release that they belong to, whatever they are called."""
 
 
 def cache_home() -> Path:

@@ -35,7 +35,8 @@ class Sandbox:
 
 def run(*argv: str, env: Mapping[str, str], stdin: str = "") -> subprocess.CompletedProcess[str]:
     """`vnodectl` is this checkout's, whatever PATH says."""
-    own = [sys.executable, "-m", "vnodectl"] if argv[0] == "vnodectl" else [argv[0]]
+    ours = {"vnodectl": [sys.executable, "-m", "vnodectl"], "python": [sys.executable]}
+    own = ours.get(argv[0], [argv[0]])
     return subprocess.run(
         [*own, *argv[1:]],
         env=dict(env),

@@ -113,6 +113,12 @@ REPLICAS = Group(
             "The connector's release; marks what it makes.",
             otherwise="the node's name",
         ),
+        Setting(
+            "cluster",
+            "VNODECTL_CLUSTER",
+            "What tells this cluster's container groups from those of others in the same place (eci only).",
+            otherwise="releases and nodes must have names of their own there",
+        ),
     ),
 )
 
@@ -150,6 +156,20 @@ CLUSTER = Group(
             "VNODECTL_CLUSTER_DOMAIN",
             "The cluster's DNS domain.",
             default="cluster.local",
+        ),
+    ),
+)
+
+WEBHOOK = Group(
+    "The admission webhook",
+    (
+        Setting(
+            "webhook-port",
+            "VNODECTL_WEBHOOK_PORT",
+            "TLS port of the webhook that sends pods to the nodes by labels; wants connector and "
+            "lease-namespace, which name its objects.",
+            Kind.NUMBER,
+            otherwise="none is served",
         ),
     ),
 )
@@ -443,7 +463,7 @@ LOCAL = Group(
     ),
 )
 
-GROUPS = (NODE, REPLICAS, CLUSTER, KUBELET_API, SIGNALS, AZURE, ALIBABA, LOCAL)
+GROUPS = (NODE, REPLICAS, CLUSTER, WEBHOOK, KUBELET_API, SIGNALS, AZURE, ALIBABA, LOCAL)
 SETTINGS = tuple(setting for group in GROUPS for setting in group.settings)
 CONFIG_VARIABLE = "VNODECTL_CONFIG"
 """Names the settings file where `--config` does not."""

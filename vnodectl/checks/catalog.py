@@ -10,7 +10,7 @@ from vnodectl.checks import azure as azure_checks
 from vnodectl.checks.context import Context
 from vnodectl.checks.helm import HelmProgram
 from vnodectl.checks.model import Check, Report
-from vnodectl.checks.readers import AzureReader, KubeReader
+from vnodectl.checks.readers import AlibabaReader, AzureReader, KubeReader
 from vnodectl.checks.runner import Clock, Observer, Selection, run
 from vnodectl.checks.target import Target
 
@@ -37,6 +37,7 @@ async def run_install_checks(
     *,
     kube: KubeReader | None,
     azure: AzureReader | None,
+    alibaba: AlibabaReader | None = None,
     helm_path: str | None = None,
     caller: str = "",
     skip: tuple[str, ...] = (),
@@ -46,10 +47,11 @@ async def run_install_checks(
     """What must be true before `plan` is carried out. Nothing is changed; `report.ok` says whether to go on.
 
     `helm_path` is the program or its name, looked up on PATH where it is not given. Without a session
-    (`kube` or `azure` is None) the checks that need it are shown as skipped. `caller` is the client id that
-    `azure` signs in with, where it is known. `skip` takes ids, globs or
-    categories. Raises UsageError for a pattern that matches no check.
+    (`kube`, `azure` or `alibaba` is None) the checks that need it are shown as skipped. `caller` is the
+    client id that `azure` signs in with, where it is known. `skip` takes ids, globs or categories. Raises
+    UsageError for a pattern that matches no check.
     """
     helm = HelmProgram(helm_path or "helm", plan)
-    context = Context(target=Target.from_plan(plan, caller=caller), kube=kube, azure=azure, helm=helm)
+    target = Target.from_plan(plan, caller=caller)
+    context = Context(target=target, kube=kube, azure=azure, alibaba=alibaba, helm=helm)
     return await run(all_checks(), context, selection=Selection(skip=skip), observer=observer, clock=clock)

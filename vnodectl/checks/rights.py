@@ -87,6 +87,16 @@ def granted(namespace: str) -> tuple[Right, ...]:
     )
 
 
+def webhook(namespace: str) -> tuple[Right, ...]:
+    """What the chart's admission webhook takes besides: its objects, and the rights that its roles grant."""
+    kind = ["mutatingwebhookconfigurations"]
+    return (
+        *_rights(_MANAGE, kind, "admissionregistration.k8s.io"),
+        *_rights(_MANAGE, ["services"], namespace=namespace),
+        *_rights(("get", "update"), ["secrets"], namespace=namespace),
+    )
+
+
 def escalation(namespace: str) -> tuple[Right, ...]:
     """With these, rights can be given away that the caller does not hold."""
     return (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vnodectl.connector.identity import ManagedIdentity, ServicePrincipal
+from vnodectl.connector.identity import ManagedIdentity, ServicePrincipal, WorkloadIdentity
 from vnodectl.connector.names import Connector
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ class IdentityRef:
             return cls(SERVICE_PRINCIPAL, identity.client_id)
         if isinstance(identity, ManagedIdentity):
             return cls(MANAGED_IDENTITY, identity.client_id)
-        return cls(WORKLOAD_IDENTITY, identity.client_id)
+        if isinstance(identity, WorkloadIdentity):
+            return cls(WORKLOAD_IDENTITY, identity.client_id)
+        return cls()  # of another cloud
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,13 @@ class AlibabaTarget:
     """Name of the RAM role that the connector assumes; "" where it has the caller's own keys."""
     eip: bool = False
     """Whether groups get public addresses of their own."""
+
+    @classmethod
+    def of(cls, plan: Plan) -> AlibabaTarget:
+        place = plan.alibaba
+        if place is None:
+            return cls()
+        return cls(place.region, place.vswitches, place.security_group, place.cluster_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +93,14 @@ class Target:
             namespace=plan.namespace,
             cluster_resource_group=plan.cluster.resource_group if plan.cluster else "",
             cluster=plan.cluster.name if plan.cluster else "",
-            resource_group=plan.azure.resource_group,
-            region=plan.azure.region,
+            resource_group=plan.azure.resource_group if plan.azure else "",
+            region=plan.target.region,
             cloud=plan.cloud,
-            subnet_id=plan.azure.subnet_id,
+            subnet_id=plan.azure.subnet_id if plan.azure else "",
             identity=IdentityRef.of(plan.identity),
             caller=caller,
             chart=plan.chart,
+            alibaba=AlibabaTarget.of(plan),
         )
 
     @property

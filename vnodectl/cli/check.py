@@ -149,6 +149,7 @@ async def _context(stack: AsyncExitStack, settings: Settings, offline: bool) -> 
     if offline:
         return Context(target=target, helm=HelmProgram())
     from vnodectl.clouds.azure import AzureSession
+    from vnodectl.connector.clouds.azure_account import AzureAccount
 
     broken: dict[Resource, VnodectlError] = {}
     azure: AzureSession | None = None
@@ -157,7 +158,8 @@ async def _context(stack: AsyncExitStack, settings: Settings, offline: bool) -> 
         azure = await stack.enter_async_context(AzureSession(whom))
     cluster: Cluster | None = None
     try:
-        cluster = await stack.enter_async_context(open_cluster(settings, azure))
+        account = AzureAccount(azure) if azure is not None else None
+        cluster = await stack.enter_async_context(open_cluster(settings, account))
     except VnodectlError as error:
         if isinstance(error, UsageError) and (settings.kubeconfig or settings.context):
             raise
@@ -197,7 +199,7 @@ def _target(settings: Settings, group: str, location: str) -> Target:
 
 
 def _node_group(cluster: Cluster | None) -> str:
-    properties = ((cluster.aks if cluster is not None else None) or {}).get("properties") or {}
+    properties = ((cluster.described if cluster is not None else None) or {}).get("properties") or {}
     return str(properties.get("nodeResourceGroup") or "")
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vnodectl.cli import options
-from vnodectl.cli.inputs import azure_settings, gather, secret_from_stdin
-from vnodectl.cli.options import CONNECTOR, IDENTITY, PACKAGE, RUN, option
+from vnodectl.cli.inputs import gather, open_account, secret_from_stdin
+from vnodectl.cli.options import ALIBABA, ALIBABA_IDENTITY, CONNECTOR, IDENTITY, PACKAGE, RUN, option
 from vnodectl.cli.output import Format, Progress, complain, note, progress, warn, write_json, write_table
 from vnodectl.cli.run import log_to_stderr, run
 from vnodectl.errors import EXIT_FAILED, EXIT_OK, EXIT_TIMEOUT, UsageError, VnodectlError
@@ -56,15 +56,14 @@ class Outcome:
 def install_connector(
     resource_group: options.ResourceGroup = None,
     cluster_name: options.ClusterName = None,
+    cluster_id: options.ClusterId = None,
     kubeconfig: options.Kubeconfig = None,
     context: options.Context = None,
     namespace: options.Namespace = None,
     connector_name: options.ConnectorName = None,
     os_type: options.OsType = None,
-    cloud: Annotated[
-        str | None,
-        option(CONNECTOR, "--cloud", metavar="CLOUD", help="The cloud that runs the pods. (default: azure)"),
-    ] = None,
+    cloud: options.Cloud = None,
+    location: options.Location = None,
     nodes: Annotated[
         int | None,
         option(
@@ -83,8 +82,25 @@ def install_connector(
             help="How many pods share its nodes, for failover. (default: 1; env: VNODECTL_REPLICAS)",
         ),
     ] = None,
+    release_name: options.ReleaseName = None,
+    node_name: Annotated[
+        str | None,
+        option(
+            CONNECTOR,
+            "--node-name",
+            metavar="NAME",
+            help="Its first node. (default: virtual-kubelet-RELEASE; Alibaba Cloud: virtual-kubelet)",
+        ),
+    ] = None,
+    webhook: Annotated[
+        bool | None,
+        option(
+            CONNECTOR,
+            "--webhook/--no-webhook",
+            help="Whether labels of namespaces and pods send pods there. (default: on Alibaba Cloud)",
+        ),
+    ] = None,
     aci_resource_group: options.AciResourceGroup = None,
-    location: options.Location = None,
     subnet_id: Annotated[
         str | None,
         option(
@@ -152,6 +168,89 @@ def install_connector(
             help="Register Microsoft.ContainerInstance where it is not, and wait for it.",
         ),
     ] = False,
+    vswitch: Annotated[
+        list[str] | None,
+        option(
+            ALIBABA,
+            "--vswitch",
+            metavar="ID",
+            help="Where pods get their addresses; once for each zone. (env: ECI_VSWITCH, with commas)",
+        ),
+    ] = None,
+    security_group: Annotated[
+        str | None,
+        option(
+            ALIBABA,
+            "--security-group",
+            metavar="ID",
+            help="The pods' security group. (default: the cluster's; env: ECI_SECURITY_GROUP)",
+        ),
+    ] = None,
+    resource_group_id: Annotated[
+        str | None,
+        option(
+            ALIBABA,
+            "--resource-group-id",
+            metavar="ID",
+            help="Where container groups are made. (default: the account's; env: ECI_RESOURCE_GROUP_ID)",
+        ),
+    ] = None,
+    vpc_endpoints: Annotated[
+        bool,
+        option(ALIBABA, "--vpc-endpoints", help="The connector calls the cloud's APIs inside the VPC."),
+    ] = False,
+    access_key: Annotated[
+        str | None,
+        option(
+            ALIBABA_IDENTITY,
+            "--access-key",
+            metavar="ID",
+            help="Its access key's ID; wants a secret. (env: ALIBABA_CLOUD_ACCESS_KEY_ID, ECI_ACCESS_KEY)",
+        ),
+    ] = None,
+    secret_key_file: Annotated[
+        str | None,
+        option(
+            ALIBABA_IDENTITY,
+            "--secret-key-file",
+            metavar="FILE",
+            help="A file with its secret. (env: ALIBABA_CLOUD_ACCESS_KEY_SECRET, ECI_SECRET_KEY)",
+        ),
+    ] = None,
+    secret_key_stdin: Annotated[
+        bool, option(ALIBABA_IDENTITY, "--secret-key-stdin", help="Read its secret from standard input.")
+    ] = False,
+    security_token_file: Annotated[
+        str | None,
+        option(
+            ALIBABA_IDENTITY,
+            "--security-token-file",
+            metavar="FILE",
+            help="Of a temporary key, its STS token. (env: ALIBABA_CLOUD_SECURITY_TOKEN)",
+        ),
+    ] = None,
+    ram_role: Annotated[
+        str | None,
+        option(
+            ALIBABA_IDENTITY,
+            "--ram-role",
+            metavar="ARN",
+            help="A role its service account may assume: no key at all. (env: ALIBABA_CLOUD_ROLE_ARN)",
+        ),
+    ] = None,
+    oidc_provider: Annotated[
+        str | None,
+        option(
+            ALIBABA_IDENTITY,
+            "--oidc-provider",
+            metavar="ARN",
+            help="Of that role. (default: the cluster's; env: ALIBABA_CLOUD_OIDC_PROVIDER_ARN)",
+        ),
+    ] = None,
+    ecs_role: Annotated[
+        str | None,
+        option(ALIBABA_IDENTITY, "--ecs-role", metavar="NAME", help="The RAM role of the cluster's nodes."),
+    ] = None,
     chart_url: Annotated[
         str | None,
         option(
@@ -196,8 +295,10 @@ def install_connector(
 ) -> None:
     """Install one connector per OS and wait until its virtual nodes are Ready.
 
-    The cluster is the AKS cluster of -g and -n, or the current context.
-    The release is called NAME-OS-REGION, its node virtual-kubelet-NAME-OS-REGION.
+    The cluster is the AKS cluster of -g and -n, the ACK cluster of --cluster-id,
+    or the current context. The release is called NAME-OS-REGION and its node
+    virtual-kubelet-NAME-OS-REGION; on Alibaba Cloud, where pods are always Linux,
+    the node is virtual-kubelet.
     Running it again upgrades: to what is said then, whatever was said before.
     Fewer --nodes than before are refused while pods run on those that would go.
 
@@ -211,13 +312,21 @@ def install_connector(
         --workload-identity ID
       vnodectl install-connector --aci-resource-group my-aci -l eastus \\
         --managed-identity system --dry-run
+      vnodectl install-connector --cloud alibaba --cluster-id c123 \\
+        --region cn-hangzhou --ram-role ROLE_ARN
+      vnodectl install-connector --cloud alibaba --region cn-hangzhou \\
+        --vswitch vsw-1 --vswitch vsw-2 --security-group sg-1 \\
+        --access-key ID --secret-key-file FILE --release-name ack-virtual-node
     """
     log_to_stderr(verbose)
-    if sum(map(bool, (client_secret, client_secret_file, client_secret_stdin))) > 1:
-        raise UsageError(
-            "--client-secret, --client-secret-file and --client-secret-stdin exclude each other",
-            hint="give the secret once",
-        )
+    _exclude(
+        **{
+            "--client-secret": client_secret,
+            "--client-secret-file": client_secret_file,
+            "--client-secret-stdin": client_secret_stdin,
+        }
+    )
+    _exclude(**{"--secret-key-file": secret_key_file, "--secret-key-stdin": secret_key_stdin})
     if drain and force:
         raise UsageError("--drain and --force exclude each other")
     if client_secret:
@@ -231,10 +340,14 @@ def install_connector(
             "tenant": tenant,
             "resource_group": resource_group,
             "cluster_name": cluster_name,
+            "cluster_id": cluster_id,
             "kubeconfig": kubeconfig,
             "context": context,
             "namespace": namespace,
             "connector_name": connector_name,
+            "release_name": release_name,
+            "node_name": node_name,
+            "webhook": webhook,
             "os_type": os_type,
             "aci_resource_group": aci_resource_group,
             "location": location,
@@ -246,6 +359,19 @@ def install_connector(
             "client_secret_file": client_secret_file,
             "workload_identity": workload_identity,
             "managed_identity": managed_identity,
+            "vswitch": vswitch,
+            "security_group": security_group,
+            "resource_group_id": resource_group_id,
+            "vpc_endpoints": vpc_endpoints or None,
+            "access_key": access_key,
+            "secret_key": (
+                secret_from_stdin("--secret-key-stdin", "secret key") if secret_key_stdin else None
+            ),
+            "secret_key_file": secret_key_file,
+            "security_token_file": security_token_file,
+            "ram_role": ram_role,
+            "oidc_provider": oidc_provider,
+            "ecs_role": ecs_role,
             "image_repository": image_repository,
             "image_tag": image_tag,
             "chart_url": chart_url,
@@ -259,12 +385,19 @@ def install_connector(
         raise typer.Exit(code)
 
 
+def _exclude(**said: object) -> None:
+    """UsageError where a secret is given in two ways."""
+    *most, last = said
+    if sum(map(bool, said.values())) > 1:
+        raise UsageError(f"{', '.join(most)} and {last} exclude each other", hint="give the secret once")
+
+
 async def _install(settings: Settings, choices: Choices) -> Outcome:
     from vnodectl.connector.plan import precheck
     from vnodectl.connector.redact import redactor
 
     precheck(settings)
-    redact = redactor(secret for secret in (settings.client_secret, settings.environment_secret) if secret)
+    redact = redactor(settings.secrets)
     try:
         with progress() as shown:
             return await _carry_out(settings, choices, shown, redact)
@@ -275,26 +408,29 @@ async def _install(settings: Settings, choices: Choices) -> Outcome:
 
 async def _carry_out(settings: Settings, choices: Choices, shown: Progress, redact: Redactor) -> Outcome:
     from vnodectl.checks.catalog import run_install_checks
-    from vnodectl.clouds.azure import AzureSession
     from vnodectl.connector import chart, registration, release
+    from vnodectl.connector.clouds.alibaba_account import AlibabaAccount
+    from vnodectl.connector.clouds.azure_account import AzureAccount
     from vnodectl.connector.cluster import look_up, open_cluster
     from vnodectl.connector.helm import Helm
     from vnodectl.connector.plan import make_plan
 
     chart.reference(settings.chart_url or "")
     async with AsyncExitStack() as stack:
-        whom = azure_settings(settings)
-        azure = await stack.enter_async_context(AzureSession(whom)) if whom else None
-        if whom and not settings.subscription:
-            settings = replace(settings, subscription=whom.subscription_id)
+        account = await stack.enter_async_context(open_account(settings))
+        azure = account.session if isinstance(account, AzureAccount) else None
         shown.say("", "looking at the cluster and the cloud")
-        cluster = await stack.enter_async_context(open_cluster(settings, azure))
-        plan = make_plan(settings, await look_up(settings, cluster, azure))
+        cluster = await stack.enter_async_context(open_cluster(settings, account))
+        plan = make_plan(settings, await look_up(settings, cluster, account))
+        _say_what_ends(plan)
         plan = replace(plan, drain=choices.drain, force=choices.force)
         if choices.register_provider and azure is not None and not choices.dry_run:
             await registration.register(azure, timeout=plan.timeout, say=lambda text: shown.say("", text))
         shown.say("", "checking what an installation needs")
-        report = _bearable(await run_install_checks(plan, kube=cluster.kube, azure=azure, skip=choices.skip))
+        alibaba = await account.session(plan.target.region) if isinstance(account, AlibabaAccount) else None
+        report = _bearable(
+            await run_install_checks(plan, kube=cluster.kube, azure=azure, alibaba=alibaba, skip=choices.skip)
+        )
         outcome = Outcome(plan, cluster.kube.server, cluster.kube.context, report)
         if not report.ok:
             return outcome
@@ -311,6 +447,14 @@ async def _carry_out(settings: Settings, choices: Choices, shown: Progress, reda
             redact=redact,
         )
         return replace(outcome, results=results)
+
+
+def _say_what_ends(plan: Plan) -> None:
+    from vnodectl.connector.identity import AccessKey
+
+    if isinstance(plan.identity, AccessKey) and plan.identity.security_token:
+        warn("the connector gets a temporary key and stops working when that ends: install again before")
+        note("  better: --ram-role, which is renewed by itself")
 
 
 def _bearable(report: Report) -> Report:
@@ -372,7 +516,8 @@ def _document(outcome: Outcome) -> JSON:
         "dryRun": outcome.manifests is not None,
         "cluster": {"server": outcome.server, "context": outcome.context},
         "namespace": plan.namespace,
-        "resourceGroup": plan.azure.resource_group,
+        "cloud": plan.cloud,
+        **plan.target.document(),
         "connectors": [
             {
                 "os": connector.os_type,

@@ -12,6 +12,8 @@ CLUSTER = "Which cluster"
 CONNECTOR = "Which connector"
 AZURE = "Azure"
 IDENTITY = "The connector's identity in Azure"
+ALIBABA = "Alibaba Cloud"
+ALIBABA_IDENTITY = "The connector's identity in Alibaba Cloud"
 PACKAGE = "Chart and image"
 RUN = "This run"
 
@@ -60,12 +62,39 @@ Namespace = Annotated[
         CLUSTER,
         "--namespace",
         metavar="NAME",
-        help="Where the connector's own pod lives. (default: vnode-system)",
+        help="Where its own pod lives. (default: vnode-system; Alibaba Cloud: kube-system)",
     ),
 ]
 ConnectorName = Annotated[
     str | None,
-    option(CONNECTOR, "--connector-name", metavar="NAME", help="Its name. (default: aci-connector)"),
+    option(
+        CONNECTOR,
+        "--connector-name",
+        metavar="NAME",
+        help="Its name. (default: aci-connector; Alibaba Cloud: eci-connector)",
+    ),
+]
+Cloud = Annotated[
+    str | None,
+    option(
+        CONNECTOR,
+        "--cloud",
+        metavar="CLOUD",
+        help="What runs the pods: azure or alibaba. (default: azure; env: VNODECTL_CLOUD)",
+    ),
+]
+ReleaseName = Annotated[
+    str | None,
+    option(
+        CONNECTOR,
+        "--release-name",
+        metavar="NAME",
+        help="Its Helm release, e.g. ack-virtual-node. (default: NAME-OS-REGION)",
+    ),
+]
+ClusterId = Annotated[
+    str | None,
+    option(CLUSTER, "--cluster-id", metavar="ID", help="The ACK cluster. (env: VNODECTL_CLUSTER_ID)"),
 ]
 OsType = Annotated[
     str | None, option(CONNECTOR, "--os-type", metavar="OS", help="Linux, Windows or Both. (default: Linux)")
@@ -97,11 +126,12 @@ AciResourceGroup = Annotated[
 Location = Annotated[
     str | None,
     option(
-        AZURE,
+        CONNECTOR,
         "-l",
         "--location",
+        "--region",
         metavar="REGION",
-        help="Region of the container groups. (default: that of their resource group)",
+        help="Region of the container groups. (default: that of their resource group or cluster)",
     ),
 ]
 Config = Annotated[

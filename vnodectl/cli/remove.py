@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vnodectl.cli import options
-from vnodectl.cli.inputs import azure_settings, gather
+from vnodectl.cli.inputs import gather, open_account
 from vnodectl.cli.options import RUN, option
 from vnodectl.cli.output import Format, Progress, complain, note, progress, warn, write_json, write_table
 from vnodectl.cli.run import log_to_stderr, run
@@ -34,17 +34,21 @@ class Outcome:
 def remove_connector(
     resource_group: options.ResourceGroup = None,
     cluster_name: options.ClusterName = None,
+    cluster_id: options.ClusterId = None,
     kubeconfig: options.Kubeconfig = None,
     context: options.Context = None,
     namespace: options.Namespace = None,
     connector_name: options.ConnectorName = None,
     os_type: options.OsType = None,
+    cloud: options.Cloud = None,
+    release_name: options.ReleaseName = None,
     location: Annotated[
         str | None,
         option(
             options.CONNECTOR,
             "-l",
             "--location",
+            "--region",
             metavar="REGION",
             help="Its region. (default: wherever it is found)",
         ),
@@ -84,10 +88,15 @@ def remove_connector(
       vnodectl remove-connector -g my-group -n my-aks --os-type Both --drain
       vnodectl remove-connector --connector-name my-aci -l eastus \\
         --force --delete-groups
+      vnodectl remove-connector --cloud alibaba --cluster-id c123 \\
+        --region cn-hangzhou --drain
     """
     log_to_stderr(verbose)
     settings = gather(
         {
+            "cloud": cloud,
+            "release_name": release_name,
+            "cluster_id": cluster_id,
             "subscription": subscription,
             "tenant": tenant,
             "resource_group": resource_group,
@@ -119,20 +128,22 @@ async def _remove(settings: Settings, drain: bool, force: bool, delete_groups: b
 
 
 async def _carry_out(settings: Settings, plan: RemovalPlan, shown: Progress) -> Outcome:
-    from vnodectl.clouds.azure import AzureSession
     from vnodectl.connector import removal
-    from vnodectl.connector.cluster import open_cluster
+    from vnodectl.connector.clouds.alibaba import owner
+    from vnodectl.connector.cluster import cluster_uid, open_cluster
     from vnodectl.connector.helm import Helm
     from vnodectl.connector.redact import redactor
 
-    redact = redactor([settings.environment_secret] if settings.environment_secret else [])
+    redact = redactor(settings.secrets)
     async with AsyncExitStack() as stack:
-        whom = azure_settings(settings)
-        azure = await stack.enter_async_context(AzureSession(whom)) if whom else None
+        account = await stack.enter_async_context(open_account(settings))
         shown.say("", "looking for the connector")
-        cluster = await stack.enter_async_context(open_cluster(settings, azure))
-        group = ((cluster.aks or {}).get("properties") or {}).get("nodeResourceGroup")
-        plan = replace(plan, fallback_resource_group=group or "")
+        cluster = await stack.enter_async_context(open_cluster(settings, account))
+        plan = replace(
+            plan,
+            fallback_resource_group=account.place(cluster.described) if account is not None else "",
+            owner=owner(await cluster_uid(cluster.kube)),
+        )
         helm = await Helm.open(kubeconfig=cluster.kubeconfig, context=cluster.context, redact=redact)
         found = await removal.find(plan, cluster.kube, helm)
         await removal.refuse_if_used(plan, found, cluster.kube)
@@ -142,12 +153,12 @@ async def _carry_out(settings: Settings, plan: RemovalPlan, shown: Progress) -> 
             found,
             cluster.kube,
             helm,
-            azure,
+            account,
             say=lambda connector, text: shown.say(connector.os_type, text),
             redact=redact,
         )
         seen = [result.connector for result in results]
-        return Outcome(plan, results, await removal.orphans(plan, azure, besides=seen))
+        return Outcome(plan, results, await removal.orphans(plan, account, besides=seen))
 
 
 def _show(outcome: Outcome, output: Format) -> int:
@@ -163,10 +174,14 @@ def _show(outcome: Outcome, output: Format) -> int:
     for name in deleted:
         note(f"deleted container group {name}")
     if left:
-        warn(f"{len(left)} container group{'s' if len(left) > 1 else ''} still in Azure: {', '.join(left)}")
+        from vnodectl.connector.clouds import CLOUDS
+
+        title = CLOUDS[outcome.plan.cloud].title
+        warn(f"{len(left)} container group{'s' if len(left) > 1 else ''} still in {title}: {', '.join(left)}")
         # By then nothing in the cluster says where the groups are.
         where = dict.fromkeys(result.resource_group for result in outcome.results if result.groups)
-        named = "".join(f" --aci-resource-group {name}" for name in list(where)[:1] if name)
+        flag = "--aci-resource-group" if outcome.plan.cloud == "azure" else "--region"
+        named = "".join(f" {flag} {name}" for name in list(where)[:1] if name)
         note(f"  fix: run this again with --delete-groups{named}")
     if output is Format.JSON:
         write_json("ConnectorRemoval", _document(outcome))

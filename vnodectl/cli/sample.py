@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vnodectl.errors import UsageError
 from vnodectl.settings import TAINT_KEY
 
 JSON = dict[str, Any]
@@ -18,16 +19,34 @@ class SampleOs(StrEnum):
     WINDOWS = "windows"
 
 
-_NAMES = {SampleOs.LINUX: "aci-helloworld", SampleOs.WINDOWS: "iis-winsc"}
-_IMAGES = {
-    SampleOs.LINUX: "mcr.microsoft.com/azuredocs/aci-helloworld",
-    SampleOs.WINDOWS: "mcr.microsoft.com/windows/servercore/iis",
+class SampleCloud(StrEnum):
+    AZURE = "azure"
+    ALIBABA = "alibaba"
+
+
+_SAMPLES = {
+    (SampleCloud.AZURE, SampleOs.LINUX): ("aci-helloworld", "mcr.microsoft.com/azuredocs/aci-helloworld"),
+    (SampleCloud.AZURE, SampleOs.WINDOWS): ("iis-winsc", "mcr.microsoft.com/windows/servercore/iis"),
+    (SampleCloud.ALIBABA, SampleOs.LINUX): (
+        "eci-helloworld",
+        "registry.cn-hangzhou.aliyuncs.com/eci_open/nginx:1.14.2",
+    ),
 }
+_TAINTS = {SampleCloud.AZURE: "azure", SampleCloud.ALIBABA: "alibabacloud"}
 
 
-def deployment(system: SampleOs, image: str = "", node: str = "") -> JSON:
-    """The manifest. Without `node` any virtual node of that OS may run it."""
-    name = _NAMES[system]
+def deployment(
+    system: SampleOs, image: str = "", node: str = "", cloud: SampleCloud = SampleCloud.AZURE
+) -> JSON:
+    """The manifest. Without `node` any virtual node of that OS and cloud may run it.
+
+    UsageError for an OS that the cloud does not run.
+    """
+    if (cloud, system) not in _SAMPLES:
+        raise UsageError(
+            "Elastic Container Instance runs Linux pods only", hint="use linux, or --cloud azure"
+        )
+    name, usual = _SAMPLES[cloud, system]
     selector = {
         "kubernetes.io/role": "agent",
         "kubernetes.io/os": system.value,
@@ -48,13 +67,20 @@ def deployment(system: SampleOs, image: str = "", node: str = "") -> JSON:
                     "containers": [
                         {
                             "name": name,
-                            "image": image or _IMAGES[system],
+                            "image": image or usual,
                             "ports": [{"containerPort": 80}],
                             "resources": {"requests": {"cpu": "1", "memory": "1Gi"}},
                         }
                     ],
                     "nodeSelector": selector,
-                    "tolerations": [{"key": TAINT_KEY, "operator": "Exists", "effect": "NoSchedule"}],
+                    "tolerations": [
+                        {
+                            "key": TAINT_KEY,
+                            "operator": "Equal",
+                            "value": _TAINTS[cloud],
+                            "effect": "NoSchedule",
+                        }
+                    ],
                 },
             },
         },
@@ -65,6 +91,9 @@ def sample(
     system: Annotated[SampleOs, typer.Argument(metavar="linux|windows", help="Which operating system.")],
     image: Annotated[str, typer.Option("--image", help="Another image than the guide's.")] = "",
     node: Annotated[str, typer.Option("--node", help="Only this node, not any virtual node of the OS.")] = "",
+    cloud: Annotated[
+        SampleCloud, typer.Option("--cloud", envvar="VNODECTL_CLOUD", help="Whose virtual nodes.")
+    ] = SampleCloud.AZURE,
 ) -> None:
     """Print a Deployment for a virtual node.
 
@@ -72,7 +101,8 @@ def sample(
     Examples:
       vnodectl sample linux | kubectl apply -f -
       vnodectl sample windows --node virtual-kubelet-aci-connector-windows-eastus
+      vnodectl sample linux --cloud alibaba | kubectl apply -f -
     """
     import yaml
 
-    sys.stdout.write(yaml.safe_dump(deployment(system, image, node), sort_keys=False))
+    sys.stdout.write(yaml.safe_dump(deployment(system, image, node, cloud), sort_keys=False))

@@ -68,7 +68,9 @@ class Shell(StrEnum):
 def up(
     name: Name = _DEFAULT,
     nodes: Annotated[int, typer.Option(help="How many nodes run pods here: sandbox, sandbox-2, …")] = 1,
-    cloud: Annotated[str, typer.Option(help="Which emulated cloud to start: azure or none.")] = "azure",
+    cloud: Annotated[
+        str, typer.Option(help="Which emulated clouds to start: azure, alibaba, both or none.")
+    ] = "both",
     engine: Engine = "auto",
     kubeconfig: Annotated[
         str | None, typer.Option(help="Use the cluster of this file instead of a control plane of our own.")
@@ -191,12 +193,19 @@ def demo(
     name: Name = _DEMO,
     engine: Engine = "auto",
     base_image: BaseImage = None,
+    cloud: Annotated[str, typer.Option(help="Whose story: azure, alibaba or both.")] = "both",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the sandbox running at the end.")] = False,
 ) -> None:
-    """The whole story with real commands: install, validate, a workload, remove. Ends with nothing left."""
+    """The whole story with real commands: install, validate, a workload, remove. Ends with nothing left.
+
+    \b
+    Examples:
+      vnodectl sandbox demo
+      vnodectl sandbox demo --cloud alibaba
+    """
     from vnodectl.sandbox import demo as story
 
-    _run(story.tell(_layout(name), engine=engine, base_image=base_image, keep=keep))
+    _run(story.tell(_layout(name), cloud=cloud, engine=engine, base_image=base_image, keep=keep))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vnodectl.cli import options
-from vnodectl.cli.inputs import azure_settings, gather
+from vnodectl.cli.inputs import gather, open_account
 from vnodectl.cli.options import CONNECTOR, RUN, option
 from vnodectl.cli.output import Progress, complain, note, progress, write_json, write_table
 from vnodectl.cli.run import log_to_stderr, run
@@ -38,6 +38,7 @@ class ValidateFormat(StrEnum):
 def validate(
     resource_group: options.ResourceGroup = None,
     cluster_name: options.ClusterName = None,
+    cluster_id: options.ClusterId = None,
     kubeconfig: options.Kubeconfig = None,
     context: options.Context = None,
     connector_name: options.ConnectorName = None,
@@ -50,12 +51,15 @@ def validate(
             help="Linux, Windows or Both must be there. (default: whatever is installed)",
         ),
     ] = None,
+    cloud: options.Cloud = None,
+    release_name: options.ReleaseName = None,
     location: Annotated[
         str | None,
         option(
             CONNECTOR,
             "-l",
             "--location",
+            "--region",
             metavar="REGION",
             help="Its region. (default: wherever it is found)",
         ),
@@ -103,10 +107,14 @@ def validate(
     Examples:
       vnodectl validate -g my-group -n my-aks --os-type Both
       vnodectl validate --image my.azurecr.io/busybox --timeout 10m
+      vnodectl validate --cloud alibaba
     """
     log_to_stderr(verbose)
     settings = gather(
         {
+            "cloud": cloud,
+            "release_name": release_name,
+            "cluster_id": cluster_id,
             "resource_group": resource_group,
             "cluster_name": cluster_name,
             "kubeconfig": kubeconfig,
@@ -142,25 +150,23 @@ def _options(
 
 async def _validate(settings: Settings, chosen: Options) -> Validation:
     from vnodectl.connector import names
-    from vnodectl.connector.plan import aks_cluster
-    from vnodectl.settings import DEFAULT_CONNECTOR_NAME
-
-    name = names.connector_name(settings.connector_name or DEFAULT_CONNECTOR_NAME)
-    os_types = names.os_types(settings.os_type) if settings.os_type else ()
-    region = names.azure_region(settings.location) if settings.location else ""
-    aks = aks_cluster(settings)
-
-    from vnodectl.clouds.azure import AzureSession
+    from vnodectl.connector.clouds import cloud_of
     from vnodectl.connector.cluster import open_cluster
     from vnodectl.connector.validate import find_targets
     from vnodectl.connector.validate import validate as carry_out
 
+    cloud = cloud_of(settings)
+    name = names.connector_name(settings.connector_name or cloud.connector_name)
+    os_types = cloud.os_types(settings.os_type) if settings.os_type else ()
+    region = cloud.region(settings) or ""
+    named = cloud.names_cluster(settings)
     async with AsyncExitStack() as stack:
-        whom = azure_settings(settings) if aks is not None else None
-        azure = await stack.enter_async_context(AzureSession(whom)) if whom is not None else None
+        account = await stack.enter_async_context(open_account(settings)) if named else None
         shown = stack.enter_context(progress())
-        cluster = await stack.enter_async_context(open_cluster(settings, azure))
-        targets = await find_targets(cluster.kube, name, os_types=os_types, region=region)
+        cluster = await stack.enter_async_context(open_cluster(settings, account))
+        targets = await find_targets(
+            cluster.kube, name, os_types=os_types, region=region, release=settings.release_name or ""
+        )
         return await carry_out(cluster.kube, targets, chosen, observer=_Watcher(shown))
 
 

@@ -24,3 +24,10 @@ class Owner:
         """Whether a group with these tags is this node's. Anything else in the resource group is foreign."""
         found = tags or {}
         return found.get(NODE) == self.node and found.get(CONNECTOR) == self.connector
+
+
+def scoped(release: str, cluster: str) -> str:
+    """The connector's tag where clusters share a place for their groups, as those of an Alibaba Cloud region
+    do: releases and nodes of two clusters may have the same names. Without `cluster` the release alone.
+    """
+    return f"{release}.{cluster}" if cluster else release

@@ -1,4 +1,4 @@
-"""The cluster to work on: an AKS cluster by name, or a context of a kubeconfig."""
+"""The cluster to work on: one that a cloud knows by name, or a context of a kubeconfig."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import ipaddress
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from vnodectl.connector.plan import AksCluster, Facts, aks_cluster
+from vnodectl.connector.clouds import cloud_of
+from vnodectl.connector.clouds.facts import Facts
 from vnodectl.connector.settings import Settings
 from vnodectl.errors import UsageError
+from vnodectl.kube.errors import Forbidden, NotFound
+from vnodectl.kube.resources import NAMESPACES
 
 if TYPE_CHECKING:
-    from vnodectl.clouds.azure import AzureSession
+    from vnodectl.connector.clouds import Account
     from vnodectl.kube.client import KubeClient
 
 JSON = dict[str, Any]
-
-_SUBSCRIPTIONS_API = "2022-12-01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,58 +30,51 @@ class Cluster:
     """A cluster with a session open. `kubeconfig` and `context` are for subprocesses.
 
     `kubeconfig` is None where the usual places hold it (KUBECONFIG, ~/.kube/config, a pod's account).
-    `aks` is the managed cluster's ARM JSON, where it was named.
+    `described` is how its cloud describes it, where it was named.
     """
 
     kube: KubeClient
     kubeconfig: str | None
     context: str | None
-    aks: JSON | None = None
+    described: JSON | None = None
 
 
 @asynccontextmanager
-async def open_cluster(settings: Settings, azure: AzureSession | None) -> AsyncIterator[Cluster]:
+async def open_cluster(settings: Settings, account: Account | None) -> AsyncIterator[Cluster]:
     """The cluster that the settings name.
 
-    With -g and -n its credentials come from AKS, into a file that only this user can read and that is
-    gone afterwards; --kubeconfig or --context besides says to use those credentials instead. The ambient
-    kubeconfig is never written. UsageError for a cluster that does not exist.
+    Of one that the cloud knows (-g and -n, --cluster-id) the credentials come from there, into a file that
+    only this user can read and that is gone afterwards; --kubeconfig or --context besides says to use those
+    credentials instead. The ambient kubeconfig is never written. UsageError for a cluster that does not
+    exist.
     """
     from vnodectl.kube.config import connect
 
-    kubeconfig, wanted = settings.kubeconfig, aks_cluster(settings)
-    aks: JSON | None = None
+    kubeconfig = settings.kubeconfig
+    described: JSON | None = None
     async with AsyncExitStack() as stack:
-        if wanted is not None:
-            session = _needed(azure)
-            aks = await _managed_cluster(session, wanted)
+        if cloud_of(settings).names_cluster(settings):
+            who = _needed(account, settings)
+            described = await who.cluster(settings)
             if not kubeconfig and not settings.context:
-                credentials = await session.aks_kubeconfig(wanted.resource_group, wanted.name)
-                kubeconfig = _private_file(stack, credentials)
+                kubeconfig = _private_file(stack, await who.kubeconfig(settings))
         kube = await stack.enter_async_context(await connect(kubeconfig, settings.context))
         context = None if kube.context == "in-cluster" else kube.context
-        yield Cluster(kube, kubeconfig, context, aks)
+        yield Cluster(kube, kubeconfig, context, described)
 
 
-def _needed(azure: AzureSession | None) -> AzureSession:
-    if azure is None:
+def _needed(account: Account | None, settings: Settings) -> Account:
+    if account is not None:
+        return account
+    if cloud_of(settings).name == "alibaba":
         raise UsageError(
-            "-g and -n name an AKS cluster, but nobody is signed in to Azure",
-            hint="az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
+            "--cluster-id names an ACK cluster, but nobody is signed in to Alibaba Cloud",
+            hint="set ALIBABA_CLOUD_ACCESS_KEY_ID and …_SECRET, or run: aliyun configure",
         )
-    return azure
-
-
-async def _managed_cluster(azure: AzureSession, wanted: AksCluster) -> JSON:
-    from vnodectl.clouds.azure import AzureNotFound
-
-    try:
-        return await azure.aks_cluster(wanted.resource_group, wanted.name)
-    except AzureNotFound as error:
-        raise UsageError(
-            f"no AKS cluster {wanted.name!r} in resource group {wanted.resource_group!r}: {error.message}",
-            hint="list clusters: az aks list --query '[].[resourceGroup,name]' -o tsv",
-        ) from error
+    raise UsageError(
+        "-g and -n name an AKS cluster, but nobody is signed in to Azure",
+        hint="az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
+    )
 
 
 def _private_file(stack: AsyncExitStack, content: bytes) -> str:
@@ -92,40 +86,23 @@ def _private_file(stack: AsyncExitStack, content: bytes) -> str:
     return str(path)
 
 
-async def look_up(settings: Settings, cluster: Cluster, azure: AzureSession | None) -> Facts:
-    """What the plan needs to know of cloud and cluster. UsageError for an unknown resource group."""
-    properties = (cluster.aks or {}).get("properties") or {}
-    node_group = properties.get("nodeResourceGroup")
-    group = settings.aci_resource_group or node_group
-    location: str | None = None
-    regions: frozenset[str] | None = None
-    tenant: str | None = None
-    if azure is not None:
-        location = await _location(azure, group) if group else None
-        regions = frozenset(await azure.locations())
-        if not settings.tenant:
-            subscription = await azure.arm("GET", azure.subscription, _SUBSCRIPTIONS_API)
-            tenant = subscription.get("tenantId")
-    return Facts(
-        node_resource_group=node_group,
-        resource_group_location=location,
-        regions=regions,
-        tenant=tenant,
+async def look_up(settings: Settings, cluster: Cluster, account: Account | None) -> Facts:
+    """What the plan needs to know of cloud and cluster. UsageError for a place that does not exist."""
+    facts = Facts() if account is None else await account.facts(settings, cluster.described)
+    return replace(
+        facts,
         api_server=public_server(cluster.kube.server),
         ca_bundle=_read_bundle(settings.ca_bundle),
+        cluster_uid=await cluster_uid(cluster.kube),
     )
 
 
-async def _location(azure: AzureSession, group: str) -> str:
-    from vnodectl.clouds.azure import AzureNotFound
-
+async def cluster_uid(kube: KubeClient) -> str:
+    """The UID of the namespace kube-system, which no other cluster has; "" for who may not read it."""
     try:
-        return str((await azure.resource_group(group)).get("location") or "")
-    except AzureNotFound as error:
-        raise UsageError(
-            f"no resource group {group!r}: {error.message}",
-            hint=f"create it: az group create -n {group} -l <region>",
-        ) from error
+        return str((await kube.get(NAMESPACES.path(name="kube-system")))["metadata"].get("uid") or "")
+    except (Forbidden, NotFound):
+        return ""
 
 
 def public_server(url: str) -> str | None:

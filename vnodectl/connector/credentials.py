@@ -1,4 +1,4 @@
-"""The Secret that holds a connector's service principal's secret.
+"""The Secret that holds a connector's credentials in its cloud.
 
 It is made here and not by Helm, because Helm keeps values and manifests in its release history,
 where `helm get` would show them.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vnodectl.connector.names import Connector
@@ -21,12 +22,11 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 
-SECRET_KEY = "clientSecret"  # noqa: S105 - the name of a key
 _REVISION = "vnodectl.io/secret-revision"
 
 
-def secret_manifest(connector: Connector, namespace: str, value: str, revision: str) -> JSON:
-    """The Secret of one connector; `revision` changes with its content."""
+def secret_manifest(connector: Connector, namespace: str, data: Mapping[str, str], revision: str) -> JSON:
+    """The Secret of one connector; `data` is Base64, `revision` changes with it."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -42,15 +42,18 @@ def secret_manifest(connector: Connector, namespace: str, value: str, revision: 
             "annotations": {_REVISION: revision},
         },
         "type": "Opaque",
-        "data": {SECRET_KEY: base64.b64encode(value.encode()).decode()},
+        "data": dict(data),
     }
 
 
-async def put_secret(kube: KubeClient, connector: Connector, namespace: str, value: str) -> str:
+async def put_secret(
+    kube: KubeClient, connector: Connector, namespace: str, values: Mapping[str, str]
+) -> str:
     """Make or update the connector's Secret; its revision, which is the old one where nothing changed."""
     path = SECRETS.path(namespace, connector.secret)
     revision = secrets.token_hex(4)
-    manifest = secret_manifest(connector, namespace, value, revision)
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    manifest = secret_manifest(connector, namespace, data, revision)
     try:
         found = await kube.get(path)
     except NotFound:
@@ -61,7 +64,10 @@ async def put_secret(kube: KubeClient, connector: Connector, namespace: str, val
         return str(kept)
     await kube.patch(
         path,
-        {"metadata": {"annotations": {_REVISION: revision}}, "data": manifest["data"]},
+        {
+            "metadata": {"annotations": {_REVISION: revision}},
+            "data": data | {key: None for key in found.get("data") or () if key not in data},
+        },
         content_type=MERGE_PATCH,
     )
     return revision

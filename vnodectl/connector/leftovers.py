@@ -1,11 +1,10 @@
-"""What a connector left behind: labelled objects in the cluster, container groups in the cloud."""
+"""What a connector left behind in the cluster: whatever carries its labels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vnodectl.connector.names import Connector, region_in_release
+from vnodectl.connector.names import Connector
 from vnodectl.kube.errors import NotFound
 from vnodectl.kube.resources import (
     CLUSTER_ROLE_BINDINGS,
@@ -16,17 +15,20 @@ from vnodectl.kube.resources import (
     PODS,
     SECRETS,
     SERVICE_ACCOUNTS,
+    SERVICES,
     Resource,
 )
 
 if TYPE_CHECKING:
-    from vnodectl.clouds.azure import AzureSession
     from vnodectl.kube.client import KubeClient
 
 JSON = dict[str, Any]
 
 ROLES = Resource("/apis/rbac.authorization.k8s.io/v1", "roles")
 ROLE_BINDINGS = Resource("/apis/rbac.authorization.k8s.io/v1", "rolebindings")
+WEBHOOKS = Resource(
+    "/apis/admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", namespaced=False
+)
 BUDGETS = Resource("/apis/policy/v1", "poddisruptionbudgets")
 
 
@@ -37,7 +39,9 @@ async def sweep(kube: KubeClient, connector: Connector, namespace: str) -> list[
     run or test.
     """
     places: tuple[tuple[Resource, str | None], ...] = (
+        (WEBHOOKS, None),  # first: nobody answers for it any more
         (DEPLOYMENTS, namespace),
+        (SERVICES, namespace),
         (BUDGETS, namespace),
         (SECRETS, namespace),
         (CONFIG_MAPS, namespace),
@@ -66,50 +70,3 @@ async def sweep(kube: KubeClient, connector: Connector, namespace: str) -> list[
 
 def _mine(release: str) -> str:
     return f"app.kubernetes.io/instance={release},app.kubernetes.io/part-of=vnodectl"
-
-
-async def container_groups(azure: AzureSession, resource_group: str, connector: Connector) -> list[JSON]:
-    """The container groups that carry this connector's tags, as ARM JSON."""
-    return [group for group in await _groups(azure, resource_group) if owned(group, connector)]
-
-
-async def groups_of(
-    azure: AzureSession, resource_group: str, name: str, os_types: Sequence[str], region: str | None
-) -> list[JSON]:
-    """The container groups of any connector of this name, for these OS types, in the region or in all."""
-    from vnodectl.clouds.azure import tags
-
-    def wanted(group: JSON) -> bool:
-        release = str((group.get("tags") or {}).get(tags.CONNECTOR) or "")
-        regions = {region_in_release(release, name, os_type) for os_type in os_types} - {None}
-        return bool(regions) and (region is None or region in regions)
-
-    return [group for group in await _groups(azure, resource_group) if wanted(group)]
-
-
-def owned(group: JSON, connector: Connector) -> bool:
-    """Whether a group (ARM JSON) says that it is this connector's, on whichever of its nodes."""
-    from vnodectl.clouds.azure import tags
-
-    found = group.get("tags") or {}
-    return found.get(tags.CONNECTOR) == connector.release and connector.owns(str(found.get(tags.NODE)))
-
-
-async def _groups(azure: AzureSession, resource_group: str) -> list[JSON]:
-    from vnodectl.clouds.azure import AzureNotFound
-
-    try:
-        return await azure.container_groups(resource_group)
-    except AzureNotFound:
-        return []
-
-
-async def delete_group(azure: AzureSession, group: JSON) -> None:
-    """Ask Azure to delete one container group. One that is gone already is fine."""
-    from vnodectl.clouds.azure import AzureNotFound
-    from vnodectl.clouds.azure.session import CONTAINER_INSTANCE_API
-
-    try:
-        await azure.arm("DELETE", group["id"], CONTAINER_INSTANCE_API)
-    except AzureNotFound:
-        return

@@ -25,32 +25,38 @@ NODES_MAX = 50
 REPLICAS_MAX = 10
 
 _FURTHER_NODE = re.compile(r"-([2-9]|[1-9][0-9])\Z")
-"""What the names of a connector's further nodes end with; no region does."""
+"""What the names of a connector's further nodes end with; no region of Azure does."""
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _AZURE_REGION = re.compile(r"[a-z0-9]+")
+_ALIBABA_REGION = re.compile(r"(?:cn|ap|us|eu|me|na|rus)(?:-[a-z0-9]+)+")
+"""`cn-hangzhou`, `ap-southeast-1`, `cn-shanghai-finance-1`: they begin with one of a few areas."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
     """One connector: one Helm release, one Deployment, one or more virtual nodes.
 
-    `os_type` is Linux or Windows; `nodes` how many nodes it is meant to be.
+    `os_type` is Linux or Windows; `nodes` how many nodes it is meant to be. `release_name` and `node_name`
+    are those that were asked for instead of the usual ones.
     """
 
     name: str
     os_type: str
     region: str
     nodes: int = 1
+    cloud: str = "azure"
+    release_name: str = ""
+    node_name: str = ""
 
     @property
     def release(self) -> str:
-        return f"{self.name}-{self.os_type.lower()}-{self.region}"
+        return self.release_name or f"{self.name}-{self.os_type.lower()}-{self.region}"
 
     @property
     def node(self) -> str:
         """Its first node."""
-        return NODE_PREFIX + self.release
+        return self.node_name or NODE_PREFIX + self.release
 
     @property
     def node_names(self) -> tuple[str, ...]:
@@ -59,30 +65,35 @@ class Connector:
 
     def owns(self, node: str) -> bool:
         """Whether a node of this name is this connector's, whatever the number that it is meant to be."""
-        return release_of(node) == self.release
+        further = node.removeprefix(self.node)
+        return node == self.node or (further != node and bool(_FURTHER_NODE.fullmatch(further)))
 
     @property
     def secret(self) -> str:
-        """The Secret with the service principal's secret. Helm never sees it."""
-        return f"{self.release}-azure"
+        """The Secret with its credentials in the cloud. Helm never sees it."""
+        return f"{self.release}-{self.cloud}"
 
 
-def connector(name: str, os_type: str, region: str, nodes: int = 1) -> Connector:
-    """A connector whose names fit Helm and Kubernetes, else UsageError."""
-    made = Connector(name, os_type, region, nodes)
+def fitting(made: Connector) -> Connector:
+    """The connector, if its names fit Helm and Kubernetes, else UsageError."""
     hint = "choose a shorter --connector-name"
     if len(made.release) > RELEASE_MAX:
         raise UsageError(
             f"release name {made.release!r} has {len(made.release)} characters; Helm allows {RELEASE_MAX}",
-            hint=hint,
+            hint=hint if not made.release_name else "choose a shorter --release-name",
         )
     longest = made.node_names[-1]
     if len(longest) > NODE_MAX:
         raise UsageError(
             f"node name {longest!r} has {len(longest)} characters; Kubernetes allows {NODE_MAX}",
-            hint=hint,
+            hint=hint if not made.node_name else "choose a shorter --node-name",
         )
     return made
+
+
+def connector(name: str, os_type: str, region: str, nodes: int = 1) -> Connector:
+    """A connector of the usual names on Azure; UsageError where they do not fit Helm and Kubernetes."""
+    return fitting(Connector(name, os_type, region, nodes))
 
 
 def count(text: str | None, flag: str, most: int) -> int:
@@ -103,6 +114,13 @@ def connector_name(text: str) -> str:
             hint="use letters a-z, digits and '-', with a letter or digit first and last",
         )
     return name
+
+
+def label(text: str, flag: str) -> str:
+    """A name that is given as it is, of a release or a node (a DNS-1123 label), else UsageError."""
+    if not _DNS_LABEL.fullmatch(text):
+        raise UsageError(f"bad {flag} {text!r}", hint="use lower-case letters, digits and '-'")
+    return text
 
 
 def namespace_name(text: str) -> str:
@@ -133,14 +151,26 @@ def azure_region(text: str) -> str:
     return region
 
 
+def alibaba_region(text: str) -> str:
+    """A region's id such as `cn-hangzhou`. UsageError for what can be none."""
+    region = text.strip().lower()
+    if not _ALIBABA_REGION.fullmatch(region):
+        raise UsageError(
+            f"bad region {text!r}", hint="name it by its id, as in cn-hangzhou: aliyun eci DescribeRegions"
+        )
+    return region
+
+
 def region_in_release(release: str, name: str, os_type: str) -> str | None:
     """The region in a release's name if `release` is one of connector `name` for that OS, else None.
 
-    Azure's region names have no '-', so a connector `a` never claims the releases of a connector `a-linux`.
+    Azure's regions have no '-' and Alibaba Cloud's begin with an area, so a connector `a` never claims the
+    releases of a connector `a-linux`.
     """
     prefix = f"{name}-{os_type.lower()}-"
     region = release.removeprefix(prefix)
-    return region if release.startswith(prefix) and _AZURE_REGION.fullmatch(region) else None
+    known = _AZURE_REGION.fullmatch(region) or _ALIBABA_REGION.fullmatch(region)
+    return region if release.startswith(prefix) and known else None
 
 
 def release_of(node: str) -> str:

@@ -1,157 +1,129 @@
 """From the user's settings to a frozen plan. Nothing here reads a file or the network.
 
-`precheck` refuses what is wrong in itself; `make_plan` adds what the cloud and the cluster know.
+`precheck` refuses what is wrong in itself; `make_plan` adds what the cloud and the cluster know. What
+differs between clouds is in `clouds`.
 """
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 
 from vnodectl.connector import names
-from vnodectl.connector.identity import Identity, ManagedIdentity, ServicePrincipal, identity
+from vnodectl.connector.clouds import Cloud, cloud_of
+from vnodectl.connector.clouds.alibaba import AlibabaTarget
+from vnodectl.connector.clouds.azure import AksCluster, AzureTarget, aks_cluster
+from vnodectl.connector.clouds.facts import Facts
+from vnodectl.connector.identity import Identity
 from vnodectl.connector.image import Image, image
 from vnodectl.connector.names import Connector
 from vnodectl.connector.settings import Settings
 from vnodectl.errors import UsageError
-from vnodectl.settings import DEFAULT_CONNECTOR_NAME
+
+__all__ = [
+    "DEFAULT_NAMESPACE",
+    "DEFAULT_TIMEOUT",
+    "AksCluster",
+    "AlibabaTarget",
+    "AzureTarget",
+    "Facts",
+    "Plan",
+    "aks_cluster",
+    "make_plan",
+    "precheck",
+    "seconds",
+]
 
 DEFAULT_NAMESPACE = "vnode-system"
-"""A namespace of its own: install creates it with restricted pod security, removal deletes it again."""
+"""Azure's: see `Cloud.namespace`."""
 
 DEFAULT_TIMEOUT = 300.0
 """Seconds."""
 
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What only the cloud and the cluster know. None: not asked, or there was nobody to ask.
-
-    `regions` are names such as `eastus`; `api_server` is the URL that pods on the virtual node can reach;
-    `ca_bundle` is PEM text.
-    """
-
-    node_resource_group: str | None = None
-    resource_group_location: str | None = None
-    regions: frozenset[str] | None = None
-    tenant: str | None = None
-    api_server: str | None = None
-    ca_bundle: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AzureTarget:
-    """Where container groups are made. `ca_bundle` is PEM text trusted besides the system's roots."""
-
-    subscription_id: str
-    tenant_id: str
-    resource_group: str
-    region: str
-    subnet_id: str = ""
-    arm_endpoint: str = ""
-    authority_host: str = ""
-    ca_bundle: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AksCluster:
-    """An AKS cluster by name."""
-
-    resource_group: str
-    name: str
+_SOME_REGION = "eastus"
+"""Stands in for a region that is not known yet: none is shorter, so what is too long with it always is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Everything an installation needs to know, decided. `timeout` in seconds, per connector.
 
-    `replicas` are pods that share a connector's nodes. `drain` and `force` say what becomes of pods on
-    nodes that an upgrade to fewer nodes takes away; with neither, they stop it.
+    Exactly one of `azure` and `alibaba` is there, as `cloud` says. `replicas` are pods that share a
+    connector's nodes. `webhook`: whether labels send pods to the nodes. `drain` and `force` say what
+    becomes of pods on nodes that an upgrade to fewer nodes takes away; with neither, they stop it.
     """
 
     cloud: str
     connector_name: str
     namespace: str
     connectors: tuple[Connector, ...]
-    azure: AzureTarget
     identity: Identity
+    azure: AzureTarget | None = None
+    alibaba: AlibabaTarget | None = None
     image: Image = field(default_factory=Image)
     chart: str = ""
     api_server: str = ""
     cluster: AksCluster | None = None
     timeout: float = DEFAULT_TIMEOUT
     replicas: int = 1
+    webhook: bool = False
     drain: bool = False
     force: bool = False
 
     @property
+    def target(self) -> AzureTarget | AlibabaTarget:
+        """Where container groups are made, in whichever cloud."""
+        found = self.azure or self.alibaba
+        if found is None:
+            raise UsageError("a plan without a cloud")
+        return found
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """The values that must never be shown."""
-        return (self.identity.client_secret,) if isinstance(self.identity, ServicePrincipal) else ()
+        return tuple(self.identity.secrets.values())
 
 
 def precheck(settings: Settings) -> None:
     """Refuse (UsageError) whatever is wrong whatever the cloud says, before anybody is asked anything."""
-    _cloud(settings)
-    os_types = names.os_types(settings.os_type or "Linux")
-    name = names.connector_name(settings.connector_name or DEFAULT_CONNECTOR_NAME)
-    names.namespace_name(settings.namespace or DEFAULT_NAMESPACE)
-    # Without a region the shortest one that exists stands in: what is too long with it always is.
-    region = names.azure_region(settings.location) if settings.location else "eastus"
+    cloud = cloud_of(settings)
+    os_types = cloud.os_types(settings.os_type or "Linux")
+    names.namespace_name(settings.namespace or cloud.namespace)
+    region = cloud.region(settings) or _SOME_REGION
     nodes = _nodes(settings)
     for os_type in os_types:
-        names.connector(name, os_type, region, nodes)
+        cloud.connector(settings, os_type, region, nodes)
     _replicas(settings)
-    identity(settings)
+    _webhook(settings, cloud)
+    cloud.precheck(settings)
     image(settings)
-    aks_cluster(settings)
     seconds(settings.timeout)
 
 
 def make_plan(settings: Settings, facts: Facts) -> Plan:
     """The plan. UsageError where something is missing or wrong; nothing has been changed by then."""
     precheck(settings)
-    resource_group = settings.aci_resource_group or facts.node_resource_group
-    if not resource_group:
-        raise UsageError(
-            "no resource group for the container groups",
-            hint="name it with --aci-resource-group, or the AKS cluster with -g and -n",
-        )
-    region = _region(settings, facts)
-    chosen = identity(settings)
-    subscription, tenant = settings.subscription, settings.tenant or facts.tenant
-    if not subscription:
-        raise UsageError(
-            "no Azure subscription", hint="give --subscription or AZURE_SUBSCRIPTION_ID (az account show)"
-        )
-    if not tenant and not isinstance(chosen, ManagedIdentity):
-        raise UsageError("no Azure tenant", hint="give --tenant or AZURE_TENANT_ID (az account show)")
-    name = names.connector_name(settings.connector_name or DEFAULT_CONNECTOR_NAME)
+    cloud = cloud_of(settings)
+    who = cloud.identity(settings, facts)
+    target = cloud.target(settings, facts, who)
+    connectors = tuple(
+        cloud.connector(settings, os_type, target.region, _nodes(settings))
+        for os_type in cloud.os_types(settings.os_type or "Linux")
+    )
     return Plan(
-        cloud=_cloud(settings),
-        connector_name=name,
-        namespace=names.namespace_name(settings.namespace or DEFAULT_NAMESPACE),
-        connectors=tuple(
-            names.connector(name, os_type, region, _nodes(settings))
-            for os_type in names.os_types(settings.os_type or "Linux")
-        ),
-        azure=AzureTarget(
-            subscription_id=subscription,
-            tenant_id=tenant or "",
-            resource_group=resource_group,
-            region=region,
-            subnet_id=settings.subnet_id or "",
-            arm_endpoint=settings.arm_endpoint or "",
-            authority_host=settings.authority_host or "",
-            ca_bundle=facts.ca_bundle or "",
-        ),
-        identity=chosen,
+        cloud=cloud.name,
+        connector_name=connectors[0].name,
+        namespace=names.namespace_name(settings.namespace or cloud.namespace),
+        connectors=connectors,
+        identity=who,
+        azure=target if isinstance(target, AzureTarget) else None,
+        alibaba=target if isinstance(target, AlibabaTarget) else None,
         image=image(settings),
         chart=settings.chart_url or "",
         api_server=facts.api_server or "",
         cluster=aks_cluster(settings),
         timeout=seconds(settings.timeout),
         replicas=_replicas(settings),
+        webhook=_webhook(settings, cloud),
     )
 
 
@@ -163,44 +135,11 @@ def _replicas(settings: Settings) -> int:
     return names.count(settings.replicas, "--replicas", names.REPLICAS_MAX)
 
 
-def _cloud(settings: Settings) -> str:
-    cloud = (settings.cloud or "azure").lower()
-    if cloud == "alibaba":
-        raise UsageError("this version installs connectors for Azure only", hint="use --cloud azure")
-    if cloud != "azure":
-        raise UsageError(f"unknown cloud {settings.cloud!r}", hint="use --cloud azure")
-    return cloud
-
-
-def _region(settings: Settings, facts: Facts) -> str:
-    found = settings.location or facts.resource_group_location
-    if not found:
-        raise UsageError(
-            "no region: the location of the resource group is not known here",
-            hint="name it with -l/--location, or give Azure credentials so that it can be looked up",
-        )
-    region = names.azure_region(found)
-    if facts.regions is not None and region not in facts.regions:
-        close = difflib.get_close_matches(region, facts.regions, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise UsageError(
-            f"unknown region {found!r}", hint=f"{hint}list them: az account list-locations --query [].name"
-        )
-    return region
-
-
-def aks_cluster(settings: Settings) -> AksCluster | None:
-    """The AKS cluster of -g and -n; None where neither is given. UsageError for one without the other."""
-    group, name = settings.resource_group, settings.cluster_name
-    if group and name:
-        return AksCluster(group, name)
-    if group or name:
-        given, missing = ("-g", "-n") if group else ("-n", "-g")
-        raise UsageError(
-            f"{given} without {missing}",
-            hint="give both to install into that AKS cluster, or neither to use the current context",
-        )
-    return None
+def _webhook(settings: Settings, cloud: Cloud) -> bool:
+    said = (settings.webhook or "").lower()
+    if said not in ("", "true", "false"):
+        raise UsageError(f"bad webhook {settings.webhook!r}", hint="use true or false")
+    return said == "true" if said else cloud.webhook
 
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}

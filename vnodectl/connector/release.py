@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from vnodectl.connector import chart as charts
 from vnodectl.connector import credentials, namespace, retirement, shares
 from vnodectl.connector.helm import Helm
-from vnodectl.connector.identity import ServicePrincipal
 from vnodectl.connector.names import Connector
 from vnodectl.connector.node import wait_connector
 from vnodectl.connector.plan import Plan
@@ -60,11 +59,13 @@ async def render(plan: Plan, helm: Helm) -> list[JSON]:
 
 
 async def _render(plan: Plan, helm: Helm, chart: Any) -> list[JSON]:
-    manifests: list[JSON] = [namespace.namespace_manifest(plan.namespace)]
+    manifests: list[JSON] = []
+    if not namespace.given(plan.namespace):
+        manifests.append(namespace.namespace_manifest(plan.namespace))
     for connector in plan.connectors:
-        if isinstance(plan.identity, ServicePrincipal):
-            secret = credentials.secret_manifest(connector, plan.namespace, "", "")
-            manifests.append({**secret, "data": {credentials.SECRET_KEY: MASK}})
+        if plan.identity.secrets:
+            masked = dict.fromkeys(plan.identity.secrets, MASK)
+            manifests.append(credentials.secret_manifest(connector, plan.namespace, masked, ""))
         manifests += await helm.render(
             connector.release, chart, values(plan, connector), namespace=plan.namespace
         )
@@ -195,15 +196,16 @@ class _Job:
 
     async def _install(self, connector: Connector) -> int:
         plan, helm, release = self.plan, self.helm, connector.release
+        await self._before(release)
         stuck = await helm.recover(release, namespace=plan.namespace, timeout=plan.timeout)
         if stuck:
             self.say(connector, f"an earlier run left release {release} {stuck}: repaired")
-        before = any(one.name == release for one in await helm.releases(plan.namespace))
+        before = await self._before(release)
         secret_revision = ""
         try:
-            if isinstance(plan.identity, ServicePrincipal):
+            if plan.identity.secrets:
                 secret_revision = await credentials.put_secret(
-                    self.kube, connector, plan.namespace, plan.identity.client_secret
+                    self.kube, connector, plan.namespace, plan.identity.secrets
                 )
             self.say(connector, f"installing release {release}")
             revision = await helm.install(
@@ -220,6 +222,19 @@ class _Job:
         if secret_revision:
             await credentials.own_secret(self.kube, connector, plan.namespace)
         return revision
+
+    async def _before(self, release: str) -> bool:
+        """Whether the release exists. Raises VnodectlError where it is of somebody else's chart."""
+        for one in await self.helm.releases(self.plan.namespace):
+            if one.name == release:
+                if one.chart and not one.chart.startswith(f"{charts.NAME}-"):
+                    raise VnodectlError(
+                        f"release {release} is of another chart, {one.chart}",
+                        hint=f"remove it first (helm uninstall {release} -n {self.plan.namespace}), "
+                        "or choose another name",
+                    )
+                return True
+        return False
 
     async def _undo(self, connector: Connector) -> None:
         """A first installation that failed leaves nothing; the error that made it fail is what counts."""

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vnodectl.connector import leftovers, names, namespace, retirement, shares
+from vnodectl.connector import discovery, leftovers, names, namespace, retirement, shares
+from vnodectl.connector.clouds import CLOUDS, cloud_of
+from vnodectl.connector.discovery import Existing
 from vnodectl.connector.evidence import by_release
 from vnodectl.connector.helm import Helm
 from vnodectl.connector.names import Connector
-from vnodectl.connector.plan import DEFAULT_NAMESPACE, seconds
+from vnodectl.connector.plan import seconds
 from vnodectl.connector.redact import Redactor
 from vnodectl.connector.settings import Settings
 from vnodectl.errors import EXIT_OK, TimedOut, UsageError, VnodectlError
-from vnodectl.kube.resources import DEPLOYMENTS
-from vnodectl.settings import DEFAULT_CONNECTOR_NAME
 
 if TYPE_CHECKING:
-    from vnodectl.clouds.azure import AzureSession
+    from vnodectl.connector.clouds import Account
     from vnodectl.kube.client import KubeClient
 
 JSON = dict[str, Any]
@@ -33,8 +33,10 @@ _POLL_SECONDS = 0.5
 class RemovalPlan:
     """Which connectors to remove and how. `region` None: wherever they are found. `timeout` in seconds.
 
-    Container groups are looked for in `aci_resource_group`, else where the connector says it made them,
-    else in `fallback_resource_group`.
+    `release` names the connector of one release instead. Container groups are looked for in
+    `aci_resource_group` (Azure), else where the connector says it made them, else in
+    `fallback_resource_group`: the place that the account knows. `owner` tells this cluster's groups from
+    others' where clusters share a place.
     """
 
     connector_name: str
@@ -47,13 +49,16 @@ class RemovalPlan:
     force: bool = False
     delete_groups: bool = False
     timeout: float = 300.0
+    cloud: str = "azure"
+    release: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """A connector of which something exists. `nodes` are those of its nodes that are registered.
 
-    `resource_group` is where its container groups are, if known.
+    `resource_group` is where its container groups are, if known: on Alibaba Cloud, the region.
     """
 
     connector: Connector
@@ -100,75 +105,77 @@ def make_removal_plan(
     """The plan of a removal, by the same rules for names as an installation's. UsageError otherwise."""
     if drain and force:
         raise UsageError("--drain and --force exclude each other")
-    name = names.connector_name(settings.connector_name or DEFAULT_CONNECTOR_NAME)
-    os_types = names.os_types(settings.os_type or "Linux")
-    region = names.azure_region(settings.location) if settings.location else None
+    cloud = cloud_of(settings)
+    os_types = cloud.os_types(settings.os_type or "Linux")
+    region = cloud.region(settings)
     if region:
         for os_type in os_types:
-            names.connector(name, os_type, region)
+            cloud.connector(settings, os_type, region, 1)
     return RemovalPlan(
-        connector_name=name,
+        connector_name=names.connector_name(settings.connector_name or cloud.connector_name),
         os_types=os_types,
-        namespace=names.namespace_name(settings.namespace or DEFAULT_NAMESPACE),
+        namespace=names.namespace_name(settings.namespace or cloud.namespace),
         region=region,
-        aci_resource_group=settings.aci_resource_group,
+        aci_resource_group=settings.aci_resource_group if cloud.name == "azure" else None,
         drain=drain,
         force=force,
         delete_groups=delete_groups,
         timeout=seconds(settings.timeout),
+        cloud=cloud.name,
+        release=names.label(settings.release_name, "--release-name") if settings.release_name else "",
     )
 
 
 async def find(plan: RemovalPlan, kube: KubeClient, helm: Helm) -> list[Found]:
     """What of the plan's connectors exists: a release, a Deployment, a node, or only one of them.
 
-    UsageError where no region is given and one OS has connectors in several.
+    UsageError where no region is given and one OS has connectors in several, or one is another cloud's.
     """
     releases = {one.name: one.namespace for one in await helm.releases(plan.namespace)}
-    selector = f"app.kubernetes.io/part-of=vnodectl,vnodectl.io/connector={plan.connector_name}"
-    listed, _ = await kube.list(DEPLOYMENTS.path(), {"labelSelector": selector})
-    deployments = {one["metadata"]["name"]: one for one in listed}
-    registered = await retirement.registered(kube)
-    known = {*releases, *deployments, *map(names.release_of, registered)}
+    existing = discovery.existing(
+        plan.connector_name,
+        await discovery.deployments(kube, plan.connector_name, plan.release),
+        await discovery.virtual_nodes(kube),
+        releases=releases,
+        release=plan.release,
+    )
     found: list[Found] = []
     for os_type in plan.os_types:
-        regions = [plan.region] if plan.region else _regions(known, plan.connector_name, os_type)
-        if len(regions) > 1:
+        ours = [one for one in existing if one.connector.os_type == os_type]
+        regions = sorted({one.connector.region for one in ours})
+        if len(ours) > 1 and plan.region is None:
+            named = ", ".join(one.connector.release for one in ours)
             raise UsageError(
                 f"{os_type} connectors {plan.connector_name!r} exist in {', '.join(regions)}",
-                hint="name one region with -l/--location",
+                hint="name one region with -l/--location"
+                if len(regions) > 1
+                else f"name one with --release-name: {named}",
             )
-        for region in regions:
-            connector = Connector(plan.connector_name, os_type, region)
-            one = _found(plan, connector, releases, deployments, registered)
-            if one.release or one.deployment or one.nodes:
-                found.append(one)
+        found += [
+            _found(plan, one, releases) for one in ours if plan.region in (None, "", one.connector.region)
+        ]
+    for one in found:
+        if one.connector.cloud != plan.cloud and one.deployment:
+            raise UsageError(
+                f"connector {one.connector.release} is not of the cloud {plan.cloud}",
+                hint=f"use --cloud {one.connector.cloud}",
+            )
     return found
 
 
-def _regions(known: set[str], name: str, os_type: str) -> list[str]:
-    regions = {names.region_in_release(release, name, os_type) for release in known}
-    return sorted(region for region in regions if region)
-
-
-def _found(
-    plan: RemovalPlan,
-    connector: Connector,
-    releases: dict[str, str],
-    deployments: dict[str, JSON],
-    registered: Sequence[str],
-) -> Found:
-    deployment = deployments.get(connector.release)
-    template = ((deployment or {}).get("spec") or {}).get("template")
-    meta = (deployment or {}).get("metadata") or {}
+def _found(plan: RemovalPlan, one: Existing, releases: dict[str, str]) -> Found:
+    connector = one.connector
+    meta = (one.deployment or {}).get("metadata") or {}
     written = (meta.get("annotations") or {}).get("vnodectl.io/aci-resource-group", "")
+    if connector.cloud == "alibaba":
+        written = connector.region
     return Found(
-        replace(connector, nodes=shares.node_count(template)) if template else connector,
+        connector,
         # A release is found in the plan's namespace; a Deployment says itself where it is.
         namespace=releases.get(connector.release) or meta.get("namespace") or plan.namespace,
-        release=connector.release in releases or deployment is not None,
-        deployment=deployment is not None,
-        nodes=tuple(filter(connector.owns, registered)),
+        release=connector.release in releases or one.deployment is not None,
+        deployment=one.deployment is not None,
+        nodes=one.nodes,
         resource_group=plan.aci_resource_group or written or plan.fallback_resource_group,
     )
 
@@ -186,13 +193,13 @@ async def remove(
     found: list[Found],
     kube: KubeClient,
     helm: Helm,
-    azure: AzureSession | None,
+    account: Account | None,
     *,
     say: Say,
     redact: Redactor,
 ) -> tuple[Removed, ...]:
     """Remove the connectors found, concurrently, and the namespace if nothing else is in it."""
-    job = _Job(plan, kube, helm, azure, say, redact)
+    job = _Job(plan, kube, helm, account, say, redact)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(job.run(one), name=f"remove {one.connector.release}") for one in found]
     results = tuple(task.result() for task in tasks)
@@ -205,24 +212,28 @@ async def remove(
 
 
 async def orphans(
-    plan: RemovalPlan, azure: AzureSession | None, *, besides: list[Connector]
+    plan: RemovalPlan, account: Account | None, *, besides: Sequence[Connector]
 ) -> tuple[str, ...]:
     """Container groups of connectors of this name that are gone already; with `delete_groups` deleted now.
 
-    Looked for where a resource group is known without a connector telling it; () where none is.
+    Looked for where a place is known without a connector telling it; () where none is. `besides` has its
+    own groups reported.
     """
-    group = plan.aci_resource_group or plan.fallback_resource_group
-    if azure is None or not group:
+    place = plan.aci_resource_group or plan.fallback_resource_group
+    if account is None or not place:
         return ()
-    left = [
-        one
-        for one in await leftovers.groups_of(azure, group, plan.connector_name, plan.os_types, plan.region)
-        if not any(leftovers.owned(one, connector) for connector in besides)
-    ]
+    if plan.release:
+        connector = Connector(plan.connector_name, "Linux", plan.region or place, release_name=plan.release)
+        left = await account.groups(place, connector, plan.owner)
+    else:
+        left = await account.orphans(place, plan.connector_name, plan.os_types, plan.region, plan.owner)
+    for connector in besides if left else ():
+        theirs = {one.id for one in await account.groups(place, connector, plan.owner)}
+        left = [one for one in left if one.id not in theirs]
     if plan.delete_groups:
         for one in left:
-            await leftovers.delete_group(azure, one)
-    return tuple(str(one["name"]) for one in left)
+            await account.delete(one)
+    return tuple(one.name for one in left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +243,7 @@ class _Job:
     plan: RemovalPlan
     kube: KubeClient
     helm: Helm
-    azure: AzureSession | None
+    account: Account | None
     say: Say
     redact: Redactor
 
@@ -292,15 +303,16 @@ class _Job:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _groups(self, one: Found) -> tuple[tuple[str, ...] | None, tuple[str, ...], str]:
-        """Names of the groups left, of those deleted, and a note where Azure was not asked."""
-        if self.azure is None:
-            return None, (), "container groups not looked at: nobody is signed in to Azure"
+        """Names of the groups left, of those deleted, and a note where the cloud was not asked."""
+        if self.account is None:
+            title = CLOUDS[one.connector.cloud].title
+            return None, (), f"container groups not looked at: nobody is signed in to {title}"
         if not one.resource_group:
             return None, (), "container groups not looked at: give --aci-resource-group"
-        groups = await leftovers.container_groups(self.azure, one.resource_group, one.connector)
+        groups = await self.account.groups(one.resource_group, one.connector, self.plan.owner)
         if not self.plan.delete_groups:
-            return tuple(group["name"] for group in groups), (), ""
+            return tuple(group.name for group in groups), (), ""
         for group in groups:
-            self.say(one.connector, f"deleting container group {group['name']}")
-            await leftovers.delete_group(self.azure, group)
-        return (), tuple(group["name"] for group in groups), ""
+            self.say(one.connector, f"deleting container group {group.name}")
+            await self.account.delete(group)
+        return (), tuple(group.name for group in groups), ""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from vnodectl.connector import names
+from vnodectl.connector.discovery import virtual_nodes
 from vnodectl.connector.drain import Say, cordon, drain, finished, full_name, in_the_way, pods_on
 from vnodectl.errors import TimedOut, VnodectlError
 from vnodectl.kube.errors import NotFound
@@ -27,8 +27,7 @@ _FORCE_SECONDS = 60.0
 
 async def registered(kube: KubeClient) -> list[str]:
     """The names of all virtual nodes, those of one connector together and by number."""
-    nodes, _ = await kube.list(NODES.path(), {"labelSelector": "type=virtual-kubelet"})
-    return sorted((str(node["metadata"]["name"]) for node in nodes), key=names.node_order)
+    return list(await virtual_nodes(kube))
 
 
 def surplus(connector: Connector, nodes: Iterable[str]) -> list[str]:

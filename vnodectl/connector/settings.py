@@ -11,7 +11,10 @@ from vnodectl.errors import UsageError
 
 SECRET_HINT = "use --client-secret-file, --client-secret-stdin or AZURE_CLIENT_SECRET"  # noqa: S105 - advice
 
-ENVIRONMENT: Mapping[str, str] = {
+SECRET_KEY_HINT = "use --secret-key-file, --secret-key-stdin or ALIBABA_CLOUD_ACCESS_KEY_SECRET"  # noqa: S105
+
+ENVIRONMENT: Mapping[str, str | tuple[str, ...]] = {
+    "cloud": "VNODECTL_CLOUD",
     "subscription": "AZURE_SUBSCRIPTION_ID",
     "tenant": "AZURE_TENANT_ID",
     "resource_group": "VNODECTL_RESOURCE_GROUP",
@@ -30,10 +33,24 @@ ENVIRONMENT: Mapping[str, str] = {
     "arm_endpoint": "VNODECTL_ARM_ENDPOINT",
     "authority_host": "AZURE_AUTHORITY_HOST",
     "ca_bundle": "VNODECTL_CA_BUNDLE",
+    "release_name": "VNODECTL_RELEASE_NAME",
+    "webhook": "VNODECTL_WEBHOOK",
+    "cluster_id": "VNODECTL_CLUSTER_ID",
+    "region": ("ALIBABA_CLOUD_REGION_ID", "ECI_REGION"),
+    "vswitch": "ECI_VSWITCH",
+    "security_group": "ECI_SECURITY_GROUP",
+    "resource_group_id": "ECI_RESOURCE_GROUP_ID",
+    "oidc_provider": "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
+    "alibaba_endpoint": "VNODECTL_ALIBABA_ENDPOINT",
+    "vpc_endpoints": "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED",
+    "environment_client_id": "AZURE_CLIENT_ID",
+    "environment_access_key": ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ECI_ACCESS_KEY"),
+    "environment_ram_role": "ALIBABA_CLOUD_ROLE_ARN",
 }
-"""Settings and the variables that name them. The service principal has rules of its own: `_identity`."""
+"""Settings and the variables that name them; the first that says something counts. Credentials have rules
+of their own: `identity`."""
 
-_NOT_IN_FILE = frozenset({"client_secret", "environment_secret", "environment_client_id"})
+_NOT_IN_FILE = frozenset({"client_secret", "secret_key", "security_token"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +58,9 @@ class Settings:
     """What the user asked for, after layering; None where nobody said anything.
 
     `client_secret` is the secret that belongs to `service_principal`; the `environment_*` pair is the
-    service principal of AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (or its file).
+    service principal of AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (or its file). `secret_key` and
+    `security_token` belong to `access_key`, and the environment has the like. `vswitch` is a list with
+    commas, `ram_role` and `oidc_provider` are ARNs.
     """
 
     cloud: str | None = None
@@ -74,6 +93,41 @@ class Settings:
     authority_host: str | None = None
     ca_bundle: str | None = None
     timeout: str | None = None
+    release_name: str | None = None
+    node_name: str | None = None
+    webhook: str | None = None
+    cluster_id: str | None = None
+    region: str | None = None
+    vswitch: str | None = None
+    security_group: str | None = None
+    resource_group_id: str | None = None
+    access_key: str | None = None
+    secret_key: str | None = field(default=None, repr=False)
+    secret_key_file: str | None = None
+    security_token: str | None = field(default=None, repr=False)
+    security_token_file: str | None = None
+    ram_role: str | None = None
+    oidc_provider: str | None = None
+    ecs_role: str | None = None
+    alibaba_endpoint: str | None = None
+    vpc_endpoints: str | None = None
+    environment_access_key: str | None = None
+    environment_secret_key: str | None = field(default=None, repr=False)
+    environment_security_token: str | None = field(default=None, repr=False)
+    environment_ram_role: str | None = None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values that must never be shown."""
+        named = (
+            self.client_secret,
+            self.environment_secret,
+            self.secret_key,
+            self.security_token,
+            self.environment_secret_key,
+            self.environment_security_token,
+        )
+        return tuple(one for one in named if one)
 
 
 def layered(flags: Mapping[str, Any], environ: Mapping[str, str], file: Mapping[str, Any]) -> Settings:
@@ -81,17 +135,30 @@ def layered(flags: Mapping[str, Any], environ: Mapping[str, str], file: Mapping[
 
     The file's keys are the flags' long names, with '-' or '_'. UsageError for a key that is not known.
     """
-    known = {entry.name for entry in fields(Settings)}
+    known = {entry.name for entry in fields(Settings) if not entry.name.startswith("environment_")}
     said = {key.replace("-", "_"): value for key, value in file.items()}
     for key in said:
         if key in _NOT_IN_FILE:
-            raise UsageError(f"{key.replace('_', '-')} does not belong in a settings file", hint=SECRET_HINT)
+            hint = SECRET_HINT if key == "client_secret" else SECRET_KEY_HINT
+            raise UsageError(f"{key.replace('_', '-')} does not belong in a settings file", hint=hint)
         if key not in known:
             close = difflib.get_close_matches(key, known - _NOT_IN_FILE, n=1)
             hint = f"did you mean {close[0].replace('_', '-')}?" if close else ""
             raise UsageError(f"the settings file has an unknown key {key!r}", hint=hint)
-    named = {key: environ.get(variable) for key, variable in ENVIRONMENT.items()}
+    named = {key: _first(environ, variables) for key, variables in ENVIRONMENT.items()}
     merged: dict[str, str] = {}
     for layer in (said, named, flags):
-        merged.update({key: str(value) for key, value in layer.items() if value not in (None, "")})
+        merged.update({key: _text(value) for key, value in layer.items() if value not in (None, "", [])})
     return Settings(**merged)
+
+
+def _first(environ: Mapping[str, str], variables: str | tuple[str, ...]) -> str | None:
+    names = (variables,) if isinstance(variables, str) else variables
+    return next((environ[name] for name in names if environ.get(name)), None)
+
+
+def _text(value: Any) -> str:
+    """Lists as the add-on writes them, with commas; truth as YAML does."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -11,16 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from vnodectl.connector import names, smoke
-from vnodectl.connector.names import Connector
-from vnodectl.connector.retirement import registered
-from vnodectl.connector.shares import node_count
+from vnodectl.connector import discovery, names, smoke
 from vnodectl.connector.smoke import SmokePod, StepFailed
 from vnodectl.connector.validation import NodeReport, NodeTarget, Observer, Step, Validation, Verdict
 from vnodectl.errors import EXIT_OK, EXIT_TIMEOUT, VnodectlError
 from vnodectl.kube.errors import ApiError, Forbidden
 from vnodectl.kube.follow import until
-from vnodectl.kube.resources import DEPLOYMENTS, LEASES, NODE_LEASE_NAMESPACE, NODES
+from vnodectl.kube.resources import LEASES, NODE_LEASE_NAMESPACE, NODES
 from vnodectl.settings import NODE_PREFIX
 
 if TYPE_CHECKING:
@@ -48,45 +45,36 @@ class Options:
 
 
 async def find_targets(
-    kube: KubeClient, connector: str, *, os_types: Sequence[str] = (), region: str = ""
+    kube: KubeClient, connector: str, *, os_types: Sequence[str] = (), region: str = "", release: str = ""
 ) -> tuple[NodeTarget, ...]:
     """The virtual nodes of a connector, in every region or in one: those registered, and those that its
-    Deployments are meant to be.
+    Deployments are meant to be. `release` names the one connector of that release.
 
     Each OS of `os_types` must be there: where it is not, its target says so. Without any, every node of
     the connector counts, and there must be one.
     """
-    nodes = dict.fromkeys([*await registered(kube), *await _meant(kube, connector)])
+    nodes = await discovery.virtual_nodes(kube)
+    try:
+        deployments = await discovery.deployments(kube, connector, release)
+    except Forbidden:
+        deployments = []  # whoever may not look at Deployments validates what is registered
+    existing = discovery.existing(connector, deployments, nodes, release=release)
     targets: list[NodeTarget] = []
     for os_type in os_types or names.OS_TYPES:
-        found = [
-            NodeTarget(node, os_type)
-            for node in sorted(nodes, key=names.node_order)
-            if (place := names.region_in_release(names.release_of(node), connector, os_type))
-            and region in ("", place)
-        ]
-        targets += found or ([_missing(connector, os_type, region)] if os_types else [])
-    return tuple(targets) or (_missing(connector, "Linux", region),)
+        found = {
+            node: NodeTarget(node, os_type)
+            for one in existing
+            if one.connector.os_type == os_type and region in ("", one.connector.region)
+            for node in (*one.nodes, *(one.connector.node_names if one.deployment else ()))
+        }
+        ordered = [found[node] for node in sorted(found, key=names.node_order)]
+        targets += ordered or ([_missing(connector, os_type, region, release)] if os_types else [])
+    return tuple(targets) or (_missing(connector, "Linux", region, release),)
 
 
-async def _meant(kube: KubeClient, connector: str) -> list[str]:
-    """The nodes that the connector's Deployments are meant to be, registered or not."""
-    query = {"labelSelector": f"app.kubernetes.io/part-of=vnodectl,vnodectl.io/connector={connector}"}
-    try:
-        deployments, _ = await kube.list(DEPLOYMENTS.path(), query)
-    except Forbidden:
-        return []  # whoever may not look at Deployments validates what is registered
-    return [
-        node
-        for one in deployments
-        for os_type in names.OS_TYPES
-        if (region := names.region_in_release(one["metadata"]["name"], connector, os_type))
-        for node in Connector(connector, os_type, region, node_count(one["spec"]["template"])).node_names
-    ]
-
-
-def _missing(connector: str, os_type: str, region: str) -> NodeTarget:
-    node = f"{NODE_PREFIX}{connector}-{os_type.lower()}-{region or '*'}"
+def _missing(connector: str, os_type: str, region: str, release: str) -> NodeTarget:
+    usual = f"{connector}-{os_type.lower()}-{region or '*'}"
+    node = f"{NODE_PREFIX}{release or usual}"
     return NodeTarget(node, os_type, f"there is no virtual node {node}")
 
 

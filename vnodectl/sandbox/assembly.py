@@ -19,10 +19,10 @@ from vnodectl.sandbox.children import Children
 from vnodectl.sandbox.components import LOOPBACK, Certificates, Command
 from vnodectl.sandbox.ground import stand
 from vnodectl.sandbox.layout import Layout
-from vnodectl.sandbox.pki import Authority, write_private
-from vnodectl.sandbox.plan import NO_CLOUD, Plan
+from vnodectl.sandbox.pki import Authority, Pair, write_private
+from vnodectl.sandbox.plan import Plan
 from vnodectl.sandbox.ports import Ports
-from vnodectl.sandbox.seed import azure_seed
+from vnodectl.sandbox.seed import alibaba_seed, azure_seed
 
 _START_SECONDS = 120.0
 _POLL = 0.1
@@ -72,19 +72,18 @@ class Assembly:
         if self._plan.connector_image:
             variables["VNODECTL_IMAGE"] = self._plan.connector_image
         # The emulator only needs to know where the kubeconfig will be, so both start at once.
-        cluster, cloud = await _together(self._cluster(), self._cloud())
-        self.environment = {**variables, **cluster, **cloud}
+        _, clouds = await _together(self._cluster(), self._clouds())
+        self.environment = {**variables, **clouds}
 
     # --- the cluster -------------------------------------------------------------------------------
 
-    async def _cluster(self) -> dict[str, str]:
+    async def _cluster(self) -> None:
         if self._plan.control_plane is None:
             node_kubeconfig = self._layout.kubeconfig
             self._say("using the cluster of the kubeconfig")
         else:
             node_kubeconfig = await self._control_plane(Path(self._plan.control_plane))
         await self._nodes(node_kubeconfig)
-        return {}
 
     async def _control_plane(self, programs: Path) -> Path:
         """Start it; gives the kubeconfig for nodes."""
@@ -196,37 +195,79 @@ class Assembly:
             cwd=self._layout.root,
         )
 
-    # --- the cloud ---------------------------------------------------------------------------------
+    # --- the clouds --------------------------------------------------------------------------------
 
-    async def _cloud(self) -> dict[str, str]:
-        if self._plan.cloud == NO_CLOUD:
+    async def _clouds(self) -> dict[str, str]:
+        """Start the emulated clouds, all with one authority; gives what points programs at them."""
+        if not self._plan.clouds:
             return {}
         layout = self._layout
         authority = Authority(layout.pki, "cloud-ca")
         # Clients of the emulator's proxy find it under Microsoft's own host names.
         names = dict.fromkeys((self.address, LOOPBACK, "localhost", *PUBLIC_HOSTS))
         serving = authority.server("cloud", tuple(names))
-        roots = layout.root / "ca-bundle.pem"
-        roots.write_bytes(environment.system_roots() + authority.pair.certificate.read_bytes())
-        seed = layout.root / "azure-seed.json"
-        write_private(seed, json.dumps(azure_seed(self._plan.identity, layout.kubeconfig)).encode())
-        state, ready = layout.root / "azure", layout.root / "azure-endpoints.json"
+        bundle, roots = authority.pair.certificate, layout.root / "ca-bundle.pem"
+        roots.write_bytes(environment.system_roots() + bundle.read_bytes())
+        starts = {"azure": self._azure, "alibaba": self._alibaba}
+        found: list[dict[str, str]] = await _together(
+            *(starts[cloud](serving, bundle, roots) for cloud in self._plan.clouds)
+        )
+        return {name: value for variables in found for name, value in variables.items()}
+
+    async def _azure(self, serving: Pair, bundle: Path, roots: Path) -> dict[str, str]:
+        plan = self._plan
+        seed = azure_seed(plan.identity, self._layout.kubeconfig)
+        endpoints = await self._emulator("azure", serving, seed, "armEndpoint")
+        self._say(f"emulated Azure at {endpoints['armEndpoint']}")
+        return environment.for_azure(
+            plan.identity,
+            arm=endpoints["armEndpoint"],
+            authority=endpoints["authorityHost"],
+            graph=endpoints["graphEndpoint"],
+            proxy=endpoints["proxyUrl"],
+            control=endpoints["controlUrl"],
+            bundle=bundle,
+            roots=roots,
+        )
+
+    async def _alibaba(self, serving: Pair, bundle: Path, roots: Path) -> dict[str, str]:
+        plan = self._plan
+        keys = components.token_keys(self._layout.pki) if plan.control_plane is not None else None
+        seed = alibaba_seed(plan.access_key, self._layout.kubeconfig, keys)
+        endpoints = await self._emulator("alibaba", serving, seed, "endpoint")
+        self._say(f"emulated Alibaba Cloud at {endpoints['endpoint']}")
+        return environment.for_alibaba(
+            plan.access_key,
+            endpoint=endpoints["endpoint"],
+            control=endpoints["controlUrl"],
+            bundle=bundle,
+            roots=roots,
+        )
+
+    async def _emulator(
+        self, cloud: str, serving: Pair, seed: dict[str, Any], endpoint: str
+    ) -> dict[str, Any]:
+        """Start one; gives what it says of itself, of which `endpoint` names its main address."""
+        layout = self._layout
+        seeded = layout.root / f"{cloud}-seed.json"
+        write_private(seeded, json.dumps(seed).encode())
+        state, ready = layout.root / cloud, layout.root / f"{cloud}-endpoints.json"
         state.mkdir(mode=0o700)
         options = {
-            "--cloud": "azure",
+            "--cloud": cloud,
             "--bind": self.address,
             "--port": "0",
             "--control-port": "0",
             "--tls-cert": str(serving.certificate),
             "--tls-key": str(serving.key),
             "--engine": self._plan.engine,
-            "--scope": f"{layout.scope}-azure",
+            "--scope": f"{layout.scope}-{cloud}",
             "--state-dir": str(state),
-            "--seed": str(seed),
+            "--seed": str(seeded),
             "--ready-file": str(ready),
             **({"--network": self.network} if self.network else {}),
         }
-        name = "azure-emulator"
+        name = f"{cloud}-emulator"
         self.workers.append(name)
         await self._children.start(
             name,
@@ -235,18 +276,8 @@ class Assembly:
             cwd=layout.root,
         )
         endpoints = await _written(ready)
-        self._children.reached(name, endpoints["armEndpoint"])
-        self._say(f"emulated Azure at {endpoints['armEndpoint']}")
-        return environment.for_azure(
-            self._plan.identity,
-            arm=endpoints["armEndpoint"],
-            authority=endpoints["authorityHost"],
-            graph=endpoints["graphEndpoint"],
-            proxy=endpoints["proxyUrl"],
-            control=endpoints["controlUrl"],
-            bundle=authority.pair.certificate,
-            roots=roots,
-        )
+        self._children.reached(name, endpoints[endpoint])
+        return endpoints
 
 
 def _component(node: str) -> str:

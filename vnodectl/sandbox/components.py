@@ -79,6 +79,11 @@ def make_certificates(directory: Path, address: str) -> Certificates:
     )
 
 
+def token_keys(directory: Path) -> Path:
+    """What verifies the cluster's service account tokens, once its certificates are made."""
+    return directory / "service-accounts.pub"
+
+
 def etcd(programs: Path, data: Path, certificates: Certificates, port: int) -> Command:
     """One member. Nothing needs to survive a crash of the machine, so nothing is flushed to disk."""
     url = f"https://{LOOPBACK}:{port}"

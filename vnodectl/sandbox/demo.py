@@ -1,4 +1,4 @@
-"""The whole story with real commands: a cluster, two connectors, a workload, and nothing left.
+"""The whole story with real commands: a cluster, connectors, workloads, and nothing left.
 
 Every command is run as its own program and shown with its output and time, as a user would type it.
 """
@@ -16,20 +16,11 @@ from dataclasses import dataclass, field
 from vnodectl.errors import UsageError, VnodectlError
 from vnodectl.sandbox.ground import AUTO, CONTAINERS
 from vnodectl.sandbox.layout import Layout, Record
-from vnodectl.sandbox.plan import (
-    DEMO_ACI_GROUP,
-    DEMO_CLUSTER,
-    DEMO_CLUSTER_GROUP,
-    DEMO_REGION,
-    NODE,
-)
+from vnodectl.sandbox.plan import ALIBABA, AZURE, BOTH_CLOUDS, NODE
 from vnodectl.sandbox.programs import Finished, run
-from vnodectl.settings import DEFAULT_CONNECTOR_NAME, NODE_PREFIX
+from vnodectl.sandbox.scenes import SCENES, Scene
 
-_WORKLOAD = "deployment/aci-helloworld"
-_NODES = tuple(
-    f"{NODE_PREFIX}{DEFAULT_CONNECTOR_NAME}-{system}-{DEMO_REGION}" for system in ("linux", "windows")
-)
+CLOUDS = (AZURE, ALIBABA, BOTH_CLOUDS)
 
 _LOG_SECONDS = 30.0
 _LOG_POLL = 0.3
@@ -125,11 +116,16 @@ class _Stage:
         return " ".join(variables.get(word) or shlex.quote(word) for word in argv)
 
 
-async def tell(layout: Layout, *, engine: str, base_image: str | None, keep: bool) -> None:
+async def tell(
+    layout: Layout, *, engine: str, base_image: str | None, keep: bool, cloud: str = BOTH_CLOUDS
+) -> None:
     """Tell it, in the sandbox of `layout`, and take that down again (unless `keep`), however it ends.
 
     Raises StepFailed with the command that failed, UsageError for an engine that runs no connector.
     """
+    if cloud not in CLOUDS:
+        raise UsageError(f"the demo knows no cloud {cloud!r}", hint=f"one of {', '.join(CLOUDS)}")
+    scenes = [SCENES[name] for name in (AZURE, ALIBABA) if cloud in (name, BOTH_CLOUDS)]
     if engine == "simulated":
         raise UsageError(
             "the simulated engine runs nothing, and the demo's connectors must run",
@@ -139,13 +135,15 @@ async def tell(layout: Layout, *, engine: str, base_image: str | None, keep: boo
     stage = _Stage(dict(os.environ), _print)
     record: Record | None = None
     try:
-        stage.title("A cluster of our own, and an emulated Azure")
+        titles = " and ".join(scene.title for scene in scenes)
+        stage.title(f"A cluster of our own, and an emulated {titles}")
         up = ["vnodectl", "sandbox", "up", "--name", layout.name]
+        up += ["--cloud", cloud] if cloud != BOTH_CLOUDS else []
         up += ["--engine", engine] if engine != AUTO else []
         up += ["--base-image", base_image] if base_image else []
         await stage.attached(up)
         record = _enter(stage, layout)
-        await _acts(stage, layout, record)
+        await _acts(stage, layout, record, scenes)
     finally:
         if not keep:
             # Also after Ctrl-C: the cancellation has been delivered already, so this may take its time.
@@ -183,46 +181,20 @@ def _containers(engine: str, layout: Layout, form: str) -> list[str]:
     return [engine, "ps", "--all", "--filter", f"name={layout.scope}", "--format", form]
 
 
-async def _acts(stage: _Stage, layout: Layout, record: Record) -> None:
+async def _acts(stage: _Stage, layout: Layout, record: Record, scenes: Sequence[Scene]) -> None:
     """Everything between up and down."""
-    real = record.engine in CONTAINERS
-    cluster = ("-g", DEMO_CLUSTER_GROUP, "-n", DEMO_CLUSTER)
-    aci = ("--aci-resource-group", DEMO_ACI_GROUP)
-    both = ("--os-type", "Both")
     await stage.do(["kubectl", "get", "nodes"])
-
-    stage.title("Install a connector for Linux and one for Windows")
-    await stage.do(["vnodectl", "install-connector", *cluster, *aci, *both])
-    nodes = await stage.do(["kubectl", "get", "nodes"])
-    for node in _NODES:
-        _expect(
-            any(line.startswith(f"{node} ") and " Ready " in line for line in nodes.splitlines()),
-            f"the node {node} is not Ready",
+    for scene in scenes:
+        await _install(stage, scene)
+    for scene in scenes:
+        await _workload(stage, layout, record, scene)
+    for scene in scenes:
+        stage.title(
+            f"{scene.title}: remove the workload and the connector{'s' if len(scene.nodes) > 1 else ''}"
         )
-
-    stage.title("Prove that both work")
-    await stage.do(["vnodectl", "validate", *cluster, *both])
-
-    stage.title("Run a workload on the virtual node")
-    image = stage.env.get("VNODECTL_SMOKE_IMAGE", "")
-    sample = ["vnodectl", "sample", "linux", *(("--image", image) if image else ()), "--node", _NODES[0]]
-    await stage.do(sample, ["kubectl", "apply", "-f", "-"])
-    await stage.do(["kubectl", "rollout", "status", _WORKLOAD, "--timeout=120s"])
-    await stage.do(["kubectl", "get", "nodes"])
-    pods = await stage.do(["kubectl", "get", "pods", "-o", "wide"])
-    _expect(" Running " in pods and _NODES[0] in pods, f"no pod runs on {_NODES[0]}")
-    if real:
-        await stage.do(_containers(record.engine, layout, "table {{.Image}} {{.Status}}"))
-    await stage.until_said(["kubectl", "logs", _WORKLOAD])
-    if real:
-        said = await stage.do(["kubectl", "exec", _WORKLOAD, "--", "sh", "-c", "echo hello from $(hostname)"])
-        _expect("hello from" in said, "the exec gave no answer")
-    else:
-        stage.show("  (no kubectl exec: a simulated container has no shell)")
-
-    stage.title("Remove the workload and both connectors")
-    await stage.do(["kubectl", "delete", _WORKLOAD, "--cascade=foreground", "--timeout=60s"])
-    await stage.do(["vnodectl", "remove-connector", *cluster, *aci, *both])
+        await stage.do(["kubectl", "delete", scene.workload, "--cascade=foreground", "--timeout=60s"])
+        removal = [*scene.cluster, *scene.place, *scene.systems]
+        await stage.do(["vnodectl", "remove-connector", *removal])
 
     stage.title("Nothing is left")
     nodes = await stage.do(["kubectl", "get", "nodes", "-o", "name"])
@@ -230,9 +202,50 @@ async def _acts(stage: _Stage, layout: Layout, record: Record) -> None:
     _expect(not foreign, f"nodes are left: {foreign}")
     _expect(not await stage.do(["kubectl", "get", "pods", "-A", "-o", "name"]), "pods are left")
     _expect(not await stage.do(["helm", "list", "-A", "--short"]), "Helm releases are left")
-    groups = await stage.do(["python", "-m", "vnodectl.sandbox.groups", DEMO_ACI_GROUP])
-    _expect(not groups.strip(), "container groups are left")
+    for scene in scenes:
+        groups = await stage.do(scene.groups)
+        _expect(not groups.strip(), "container groups are left")
     stage.show("  no virtual node, no pod, no release, no container group")
+
+
+async def _install(stage: _Stage, scene: Scene) -> None:
+    stage.title(f"{scene.title}: install {scene.connectors}")
+    await stage.do(["vnodectl", "install-connector", *scene.cluster, *scene.place, *scene.systems])
+    nodes = await stage.do(["kubectl", "get", "nodes"])
+    for node in scene.nodes:
+        _expect(
+            any(line.startswith(f"{node} ") and " Ready " in line for line in nodes.splitlines()),
+            f"the node {node} is not Ready",
+        )
+    stage.title(f"{scene.title}: prove that {'both work' if len(scene.nodes) > 1 else 'it works'}")
+    await stage.do(["vnodectl", "validate", *scene.cluster, *scene.systems, *_home(scene)])
+
+
+def _home(scene: Scene) -> tuple[str, ...]:
+    """Where the cloud's API is asked for the cluster's credentials."""
+    return scene.place if "--region" in scene.place else ()
+
+
+async def _workload(stage: _Stage, layout: Layout, record: Record, scene: Scene) -> None:
+    real = record.engine in CONTAINERS
+    node, workload = scene.nodes[0], scene.workload
+    stage.title(f"{scene.title}: run a workload on the virtual node")
+    image = stage.env.get("VNODECTL_SMOKE_IMAGE", "")
+    sample = ["vnodectl", "sample", *scene.sample, *(("--image", image) if image else ()), "--node", node]
+    await stage.do(sample, ["kubectl", "apply", "-f", "-"])
+    await stage.do(["kubectl", "rollout", "status", workload, "--timeout=120s"])
+    await stage.do(["kubectl", "get", "nodes"])
+    pods = await stage.do(["kubectl", "get", "pods", "-o", "wide"])
+    running = any(" Running " in line and f" {node} " in f"{line} " for line in pods.splitlines())
+    _expect(running, f"no pod runs on {node}")
+    if real:
+        await stage.do(_containers(record.engine, layout, "table {{.Image}} {{.Status}}"))
+    await stage.until_said(["kubectl", "logs", workload])
+    if real:
+        said = await stage.do(["kubectl", "exec", workload, "--", "sh", "-c", "echo hello from $(hostname)"])
+        _expect("hello from" in said, "the exec gave no answer")
+    else:
+        stage.show("  (no kubectl exec: a simulated container has no shell)")
 
 
 def _expect(holds: bool, otherwise: str) -> None:

@@ -9,10 +9,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from vnodectl.errors import UsageError
-from vnodectl.sandbox.plan import Identity
+from vnodectl.sandbox.plan import (
+    DEMO_ALIBABA_REGION,
+    DEMO_SECURITY_GROUP,
+    DEMO_VSWITCHES,
+    AccessKey,
+    Identity,
+)
 from vnodectl.sandbox.processes import RUN_VARIABLE
 
-_FOREIGN = ("AZURE_", "ALIBABA_", "VNODECTL_", "KUBE", "HELM_")
+_FOREIGN = ("AZURE_", "ALIBABA_", "ECI_", "VNODECTL_", "KUBE", "HELM_")
 _PROXY = ("no_proxy", "NO_PROXY")
 
 
@@ -80,9 +86,29 @@ def for_azure(
         "AZURE_AUTHORITY_HOST": authority,
         "VNODECTL_ARM_ENDPOINT": arm,
         "VNODECTL_GRAPH_ENDPOINT": graph,
-        "VNODECTL_CA_BUNDLE": str(bundle),
         "VNODECTL_EMULATOR_CONTROL": control,
         "VNODECTL_EMULATOR_PROXY": proxy,
+        **_trusting(bundle, roots),
+    }
+
+
+def for_alibaba(key: AccessKey, *, endpoint: str, control: str, bundle: Path, roots: Path) -> dict[str, str]:
+    """What points the CLI and the vendors' SDKs at the emulated Alibaba Cloud; files as in `for_azure`."""
+    return {
+        "ALIBABA_CLOUD_ACCESS_KEY_ID": key.id,
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": key.secret,
+        "ALIBABA_CLOUD_REGION_ID": DEMO_ALIBABA_REGION,
+        "ECI_VSWITCH": ",".join(DEMO_VSWITCHES),
+        "ECI_SECURITY_GROUP": DEMO_SECURITY_GROUP,
+        "VNODECTL_ALIBABA_ENDPOINT": endpoint,
+        "VNODECTL_ALIBABA_EMULATOR_CONTROL": control,
+        **_trusting(bundle, roots),
+    }
+
+
+def _trusting(bundle: Path, roots: Path) -> dict[str, str]:
+    return {
+        "VNODECTL_CA_BUNDLE": str(bundle),
         "REQUESTS_CA_BUNDLE": str(roots),
         "SSL_CERT_FILE": str(roots),
     }

@@ -23,11 +23,10 @@ from vnodectl.sandbox.environment import for_components
 from vnodectl.sandbox.image import builder
 from vnodectl.sandbox.image.builder import Images
 from vnodectl.sandbox.layout import Layout, Record
-from vnodectl.sandbox.plan import NO_CLOUD, Identity, Plan
+from vnodectl.sandbox.plan import BOTH_CLOUDS, CLOUDS, NO_CLOUD, AccessKey, Identity, Plan
 from vnodectl.sandbox.report import Reporter, Step
 from vnodectl.sandbox.versions import DEFAULT, KUBERNETES, control_plane
 
-CLOUDS = ("azure", NO_CLOUD)
 _STOP_SECONDS = 60.0
 
 
@@ -39,7 +38,7 @@ class Wishes:
     a minor (1.31) or exact (1.31.14)."""
 
     nodes: int = 1
-    cloud: str = "azure"
+    cloud: str = BOTH_CLOUDS
     engine: str = "auto"
     kubeconfig: Path | None = None
     context: str | None = None
@@ -106,6 +105,7 @@ async def _plan(layout: Layout, wishes: Wishes, reporter: Reporter) -> Plan:
     plan = Plan(
         run=uuid.uuid4().hex,
         identity=Identity.fresh(),
+        access_key=AccessKey.fresh(),
         control_plane=None if wishes.kubeconfig else str(programs.control_plane),
         engine=choice.engine,
         bridge=choice.bridge,

@@ -73,9 +73,14 @@ class Authority:
 
 
 def signing_key(directory: Path, name: str) -> Path:
-    """A private key alone, for service account tokens (ES256)."""
+    """A private key alone, for service account tokens (ES256); `<name>.pub` beside it verifies them."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     path = directory / f"{name}.key"
-    write_private(path, _key_pem(_new_key()))
+    key = _new_key()
+    write_private(path, _key_pem(key))
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    path.with_suffix(".pub").write_bytes(public)
     return path
 
 

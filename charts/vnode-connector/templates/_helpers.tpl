@@ -28,7 +28,17 @@ app.kubernetes.io/part-of: vnodectl
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 vnodectl.io/connector: {{ .Values.connector.name }}
 vnodectl.io/os: {{ .Values.osType | lower }}
-vnodectl.io/region: {{ .Values.azure.region }}
+vnodectl.io/cloud: {{ .Values.cloud }}
+vnodectl.io/region: {{ include "vnode.region" . }}
+{{- end -}}
+
+{{- define "vnode.region" -}}
+{{- if eq .Values.cloud "alibaba" }}{{ .Values.alibaba.region }}{{ else }}{{ .Values.azure.region }}{{ end -}}
+{{- end -}}
+
+{{/* The value of the nodes' taint, as the provider calls itself. */}}
+{{- define "vnode.taint" -}}
+{{- if eq .Values.cloud "alibaba" }}alibabacloud{{ else }}azure{{ end -}}
 {{- end -}}
 
 {{- define "vnode.image" -}}
@@ -40,7 +50,7 @@ vnodectl.io/region: {{ .Values.azure.region }}
 {{- end -}}
 
 {{- define "vnode.secret" -}}
-{{- .Values.azure.identity.existingSecret | default (printf "%s-azure" .Release.Name) -}}
+{{- (get .Values .Values.cloud).identity.existingSecret | default (printf "%s-%s" .Release.Name .Values.cloud) -}}
 {{- end -}}
 
 {{/* Restricted pod security, for the connector and for the test's pod. */}}

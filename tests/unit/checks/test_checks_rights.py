@@ -46,8 +46,26 @@ def test_what_the_chart_grants_is_what_the_caller_must_hold(documents):
     assert granted == set(rights.granted(NAMESPACE))
 
 
+def test_the_webhook_takes_what_its_roles_grant(repository):
+    text = (repository / "charts/vnode-connector/templates/webhook.yaml").read_text()
+    text = text.replace("{{ .Release.Namespace }}", NAMESPACE)
+    roles = [
+        part for part in text.split("\n---\n") if re.search(r"^kind: (Cluster)?Role$", part, re.MULTILINE)
+    ]
+    granted = {
+        (verb, resource)
+        for part in roles
+        for _, named, verbs in rules(part)
+        for resource in named
+        for verb in verbs
+    }
+    assert len(granted) == 4
+    assert granted <= {(right.verb, right.resource) for right in rights.webhook(NAMESPACE)}
+
+
 def test_every_kind_that_the_chart_creates_may_be_created(documents, repository):
-    created = {right.resource for right in rights.own(NAMESPACE) if right.verb == "create"}
+    asked = (*rights.own(NAMESPACE), *rights.webhook(NAMESPACE))
+    created = {right.resource for right in asked if right.verb == "create"}
     templates = repository / "charts/vnode-connector/templates"
     kinds = {
         kind

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from vnodectl.connector.clouds.azure_account import AzureAccount
 from vnodectl.connector.helm import Helm
 from vnodectl.connector.names import Connector
 from vnodectl.connector.redact import redactor
@@ -97,7 +98,9 @@ async def carry_out(kube: Any, made: RemovalPlan, azure: Any = None) -> tuple[Re
     helm = await Helm.open(kubeconfig=None, context="here", redact=redact)
     found = await find(made, kube, helm)
     await refuse_if_used(made, found, kube)
-    return await remove(made, found, kube, helm, azure, say=lambda *_: None, redact=redact)
+    return await remove(
+        made, found, kube, helm, azure and AzureAccount(azure), say=lambda *_: None, redact=redact
+    )
 
 
 async def test_a_removal_leaves_nothing(installed: Any, helm_program: Any, azure: FakeAzure) -> None:
@@ -320,11 +323,13 @@ async def test_groups_of_connectors_that_are_gone_are_found_by_their_tags(azure:
     azure.put("lost", LINUX)
     azure.put("windows", WINDOWS)
     made = plan(aci_resource_group="rg")
-    assert await orphans(made, azure, besides=[]) == ("lost",)
-    assert await orphans(made, azure, besides=[LINUX]) == ()
-    assert await orphans(plan(aci_resource_group="rg", location="westus"), azure, besides=[]) == ()
+    assert await orphans(made, AzureAccount(azure), besides=[]) == ("lost",)
+    assert await orphans(made, AzureAccount(azure), besides=[LINUX]) == ()
+    assert (
+        await orphans(plan(aci_resource_group="rg", location="westus"), AzureAccount(azure), besides=[]) == ()
+    )
     again = plan(aci_resource_group="rg", delete_groups=True)
-    assert await orphans(again, azure, besides=[]) == ("lost",)
+    assert await orphans(again, AzureAccount(azure), besides=[]) == ("lost",)
     assert [group["name"] for group in azure.groups["rg"]] == ["windows"]
 
 

@@ -14,8 +14,10 @@ from pytest_mock import MockerFixture
 from vnodectl.errors import UsageError
 from vnodectl.sandbox import demo
 from vnodectl.sandbox.layout import Component, Layout, Record
+from vnodectl.sandbox.scenes import SCENES
 
-_LINUX, _WINDOWS = demo._NODES
+_LINUX, _WINDOWS = SCENES["azure"].nodes
+(_ECI,) = SCENES["alibaba"].nodes
 
 # One script is every program: what it says and whether it fails depends on its name and first words.
 _PROGRAM = f"""#!/bin/sh
@@ -27,8 +29,8 @@ esac
 case "$all" in
   "vnodectl sandbox up"*) [ -z "$HANGS" ] || {{ echo $$ > "$HANGS"; exec sleep 600; }} ;;
   "kubectl get nodes -o name") echo node/sandbox; [ -z "$LEAVES" ] || echo "node/$LEAVES" ;;
-  "kubectl get nodes") printf 'sandbox  Ready x\\n{_LINUX}  Ready x\\n{_WINDOWS}  Ready x\\n' ;;
-  "kubectl get pods -o wide") echo "pod 1/1 Running {_LINUX}" ;;
+  "kubectl get nodes") printf '%s  Ready x\\n' sandbox {_LINUX} {_WINDOWS} {_ECI} ;;
+  "kubectl get pods -o wide") printf 'aci 1/1 Running {_LINUX} x\\neci 1/1 Running {_ECI} x\\n' ;;
   "kubectl get pods"*) ;;
   "kubectl logs"*) echo "Serving HTTP" ;;
   "kubectl exec"*) echo "hello from pod" ;;
@@ -59,8 +61,8 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mocker: MockerFixtur
     return made
 
 
-async def _tell(layout: Layout, *, keep: bool = False) -> None:
-    await demo.tell(layout, engine="auto", base_image=None, keep=keep)
+async def _tell(layout: Layout, *, keep: bool = False, cloud: str = "both") -> None:
+    await demo.tell(layout, engine="auto", base_image=None, keep=keep, cloud=cloud)
 
 
 def _calls(tmp_path: Path) -> list[str]:
@@ -74,12 +76,24 @@ async def test_the_whole_story(layout: Layout, tmp_path: Path, capsys: pytest.Ca
     assert calls[-2] == "vnodectl sandbox down --name demo"
     assert calls[-1].startswith(f"podman ps --all --filter name={layout.scope}")
     order = [call.split(" -g ")[0] for call in calls if call.startswith("vnodectl") and " -g " in call]
-    assert order == ["vnodectl install-connector", "vnodectl validate", "vnodectl remove-connector"]
+    verbs = ["vnodectl install-connector", "vnodectl validate", "vnodectl remove-connector"]
+    assert order == verbs
+    order = [call.split(" --cloud ")[0] for call in calls if " --cluster-id " in call]
+    assert order == verbs
     said = capsys.readouterr().out
     assert f'$ vnodectl sample linux --image "$VNODECTL_SMOKE_IMAGE" --node {_LINUX} | kubectl apply' in said
     assert "read: kind: Deployment" in said
     assert "Serving HTTP" in said
     assert "in all" in said
+
+
+async def test_the_story_of_one_cloud(layout: Layout, tmp_path: Path) -> None:
+    await _tell(layout, cloud="alibaba")
+    calls = _calls(tmp_path)
+    assert calls[0] == "vnodectl sandbox up --name demo --cloud alibaba"
+    assert not [call for call in calls if "aci" in call]
+    with pytest.raises(UsageError, match="no cloud 'moon'"):
+        await _tell(layout, cloud="moon")
 
 
 async def test_keeping_the_sandbox(layout: Layout, tmp_path: Path) -> None:

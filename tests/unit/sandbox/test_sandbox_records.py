@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from vnodectl.sandbox import environment, processes
 from vnodectl.sandbox.children import describe_exit, tail
 from vnodectl.sandbox.layout import Component, Layout, Record
 from vnodectl.sandbox.lifecycle import Wishes, status
-from vnodectl.sandbox.plan import Identity, Plan
+from vnodectl.sandbox.plan import AccessKey, Identity, Plan
 from vnodectl.sandbox.ports import Ports
 from vnodectl.sandbox.report import Reporter
 
@@ -63,12 +64,17 @@ def test_half_a_record_is_none(tmp_path: Path, text: str) -> None:
 
 
 def test_a_plan_comes_back_and_hides_its_secret(tmp_path: Path) -> None:
-    plan = Plan(run="r", identity=Identity.fresh(), control_plane="/cp", nodes=2)
+    plan = Plan(
+        run="r", identity=Identity.fresh(), access_key=AccessKey.fresh(), control_plane="/cp", nodes=2
+    )
     plan.save(tmp_path / "p.json")
     assert Plan.load(tmp_path / "p.json") == plan
     assert plan.identity.secret not in repr(plan)
     assert plan.node_names == ("sandbox", "sandbox-2")
-    assert plan.scopes("s") == ("s-sandbox", "s-sandbox-2", "s-azure")
+    assert plan.access_key.secret not in repr(plan)
+    assert plan.scopes("s") == ("s-sandbox", "s-sandbox-2", "s-azure", "s-alibaba")
+    assert replace(plan, cloud="alibaba").clouds == ("alibaba",)
+    assert replace(plan, cloud="none").clouds == ()
 
 
 def test_a_stopped_sandbox_has_a_status(tmp_path: Path) -> None:

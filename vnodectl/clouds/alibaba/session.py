@@ -322,7 +322,10 @@ class AlibabaSession:
 
     async def container_groups(self, owner: tags.Owner) -> list[JSON]:
         """Every container group of one node, as DescribeContainerGroups returns it. All or an error."""
-        wanted = {tags.NODE: owner.node, tags.CONNECTOR: owner.connector}
+        return await self.tagged_groups({tags.NODE: owner.node, tags.CONNECTOR: owner.connector})
+
+    async def tagged_groups(self, wanted: Mapping[str, str]) -> list[JSON]:
+        """Every container group with all of these tags. All or an error."""
         params: JSON = {"Tag": tags.as_list(wanted), "Limit": 20}
         found: list[JSON] = []
         for _ in range(_MAX_PAGES):

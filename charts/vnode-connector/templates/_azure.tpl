@@ -1,0 +1,79 @@
+{{/* What the connector's container is told of Azure, and how it gets its credentials. */}}
+{{- define "vnode.azure.env" -}}
+{{- $azure := .Values.azure -}}
+- name: AZURE_SUBSCRIPTION_ID
+  value: {{ $azure.subscriptionId | quote }}
+{{- with $azure.tenantId }}
+- name: AZURE_TENANT_ID
+  value: {{ . | quote }}
+{{- end }}
+{{- with $azure.identity.clientId }}
+- name: AZURE_CLIENT_ID
+  value: {{ . | quote }}
+{{- end }}
+{{- if eq $azure.identity.type "servicePrincipal" }}
+- name: VNODECTL_AZURE_CLIENT_SECRET_FILE
+  value: /etc/vnodectl/azure/clientSecret
+{{- end }}
+{{- if eq $azure.identity.type "workloadIdentity" }}
+- name: AZURE_FEDERATED_TOKEN_FILE
+  value: /var/run/secrets/azure/tokens/azure-identity-token
+{{- end }}
+{{- with $azure.authorityHost }}
+- name: AZURE_AUTHORITY_HOST
+  value: {{ . | quote }}
+{{- end }}
+{{- with $azure.armEndpoint }}
+- name: VNODECTL_ARM_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
+- name: VNODECTL_ACI_RESOURCE_GROUP
+  value: {{ $azure.resourceGroup | quote }}
+- name: VNODECTL_ACI_REGION
+  value: {{ $azure.region }}
+{{- with $azure.subnetId }}
+- name: VNODECTL_ACI_SUBNET_ID
+  value: {{ . | quote }}
+{{- end }}
+- name: VNODECTL_ACI_PUBLIC_IP
+  value: {{ $azure.publicIp | quote }}
+{{- with $azure.gpuSku }}
+- name: VNODECTL_ACI_GPU_SKU
+  value: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- define "vnode.azure.mounts" -}}
+{{- $type := .Values.azure.identity.type -}}
+{{- if eq $type "servicePrincipal" }}
+- name: azure
+  mountPath: /etc/vnodectl/azure
+  readOnly: true
+{{- else if eq $type "workloadIdentity" }}
+- name: azure-identity-token
+  mountPath: /var/run/secrets/azure/tokens
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "vnode.azure.volumes" -}}
+{{- $type := .Values.azure.identity.type -}}
+{{- if eq $type "servicePrincipal" }}
+- name: azure
+  secret:
+    secretName: {{ include "vnode.secret" . }}
+    defaultMode: 0444
+    items:
+      - key: clientSecret
+        path: clientSecret
+{{- else if eq $type "workloadIdentity" }}
+# The names that the workload identity webhook uses, so that it adds nothing where it is installed.
+- name: azure-identity-token
+  projected:
+    sources:
+      - serviceAccountToken:
+          audience: api://AzureADTokenExchange
+          expirationSeconds: 3600
+          path: azure-identity-token
+{{- end }}
+{{- end -}}

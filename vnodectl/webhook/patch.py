@@ -1,0 +1,109 @@
+"""What is added to a pod so that it runs on a virtual node of this connector. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vnodectl.settings import TAINT_KEY
+
+JSON = dict[str, Any]
+
+OPT_OUT: Mapping[str, str] = {"virtual-node-affinity-injection": "disabled", "alibabacloud.com/eci": "false"}
+"""Labels by which a pod stays where it is, whatever its namespace says."""
+
+_OS = "kubernetes.io/os"
+_TYPE = "type"
+_VIRTUAL = "virtual-kubelet"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The nodes that pods are sent to: `provider` is the value of their taint, of this key and effect;
+    `os_type` is in lower case.
+
+    The toleration names the provider, so of all virtual nodes in the cluster only this provider's fit.
+    """
+
+    provider: str
+    os_type: str = "linux"
+    taint_key: str = TAINT_KEY
+    effect: str = "NoSchedule"
+
+
+def patches(pod: JSON, rule: Rule) -> list[JSON]:
+    """JSON patch operations (RFC 6902) for a pod that is being created; [] where nothing is to be added.
+
+    A second call for the patched pod adds nothing. Left alone is a pod that says by itself where it runs or
+    that it does not want to, one of another OS or for another provider's nodes, and one of a DaemonSet, which
+    is meant for one node already.
+    """
+    spec: JSON = pod.get("spec") or {}
+    if spec.get("nodeName") or _unwilling(pod) or _of_daemon_set(pod) or _for_another(spec, rule):
+        return []
+    selector: Mapping[str, str] = spec.get("nodeSelector") or {}
+    system = str((spec.get("os") or {}).get("name") or selector.get(_OS) or rule.os_type)
+    if system != rule.os_type or selector.get(_TYPE, _VIRTUAL) != _VIRTUAL:
+        return []
+    wanted = {_TYPE: _VIRTUAL, _OS: rule.os_type}
+    return _selecting(spec, wanted) + _tolerating(spec, rule)
+
+
+def _unwilling(pod: JSON) -> bool:
+    labels = (pod.get("metadata") or {}).get("labels") or {}
+    return any(labels.get(key) == value for key, value in OPT_OUT.items())
+
+
+def _of_daemon_set(pod: JSON) -> bool:
+    owners = (pod.get("metadata") or {}).get("ownerReferences") or ()
+    return any(owner.get("controller") and owner.get("kind") == "DaemonSet" for owner in owners)
+
+
+def _for_another(spec: JSON, rule: Rule) -> bool:
+    """Whether it names the taint of another provider: by hand, or by the webhook of another connector."""
+    return any(
+        one.get("key") == rule.taint_key
+        and one.get("operator") != "Exists"
+        and one.get("value") != rule.provider
+        for one in spec.get("tolerations") or ()
+    )
+
+
+def _selecting(spec: JSON, wanted: Mapping[str, str]) -> list[JSON]:
+    if not spec.get("nodeSelector"):
+        return [{"op": "add", "path": "/spec/nodeSelector", "value": dict(wanted)}]
+    return [
+        {"op": "add", "path": f"/spec/nodeSelector/{_escaped(key)}", "value": value}
+        for key, value in wanted.items()
+        if key not in spec["nodeSelector"]
+    ]
+
+
+def _tolerating(spec: JSON, rule: Rule) -> list[JSON]:
+    if any(_tolerates(one, rule) for one in spec.get("tolerations") or ()):
+        return []
+    toleration = {
+        "key": rule.taint_key,
+        "operator": "Equal",
+        "value": rule.provider,
+        "effect": rule.effect,
+    }
+    if not spec.get("tolerations"):
+        return [{"op": "add", "path": "/spec/tolerations", "value": [toleration]}]
+    return [{"op": "add", "path": "/spec/tolerations/-", "value": toleration}]
+
+
+def _tolerates(toleration: JSON, rule: Rule) -> bool:
+    """As the scheduler sees it: an empty key with Exists is every taint, an empty effect every effect."""
+    if toleration.get("effect") not in (None, "", rule.effect):
+        return False
+    exists = toleration.get("operator") == "Exists"
+    if not toleration.get("key"):
+        return exists
+    return toleration["key"] == rule.taint_key and (exists or toleration.get("value") == rule.provider)
+
+
+def _escaped(key: str) -> str:
+    """A key within a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
