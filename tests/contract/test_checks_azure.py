@@ -9,7 +9,6 @@ import pytest
 from support.check_cases.azure import ADMIN, ADMIN_SECRET, ALL_WELL, CASES, TARGET
 from support.check_cases.case import Case, told
 from support.scripted_engine import ScriptedEngine
-from vnodectl.emulator.azure.seed import config_of
 
 from vnodectl.checks.catalog import all_checks
 from vnodectl.checks.context import Context
@@ -17,6 +16,7 @@ from vnodectl.checks.model import Outcome, Report, Verdict
 from vnodectl.checks.recording import Recorder, replay
 from vnodectl.checks.runner import Selection, run
 from vnodectl.clouds.azure import AzureSession, AzureSettings
+from vnodectl.emulator.azure.seed import config_of
 from vnodectl.emulator.azure.service import AzureEmulator
 
 

@@ -336,7 +336,7 @@ class RegistryTape:
         answer = await self._tape.take(
             ["manifest", reference, [f"{one.namespace}/{one.name}" for one in secrets]],
             lambda: self._reader.manifest(reference, secrets),
-            lambda found: {"status": found.status, "digest": found.digest},
+            lambda found: {"status": found.status, "detail": found.detail},
         )
         return ImageFound(**answer)
 
