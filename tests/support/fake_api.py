@@ -53,6 +53,14 @@ class FakeApi:
         self.created: Callable[[str, JSON], Awaitable[None]] | None = None
         self.refuse: Callable[[str, str, str], web.StreamResponse | None] = lambda *_: None
         self.allowed: Callable[[JSON], bool] = lambda _: True
+        self.anybody: Callable[[JSON], bool] = lambda _: False
+        """Decides access reviews about others."""
+        self.documents: dict[str, JSON] = {
+            "/apis/rbac.authorization.k8s.io/v1": {"kind": "APIResourceList", "resources": []}
+        }
+        """What else is served, by path."""
+        self.date = ""
+        """The Date header of answers; "" leaves it to the server."""
         self.execute: Callable[[str, list[str], web.WebSocketResponse], Awaitable[None]] | None = None
         self.deleting: Callable[[str, JSON], bool] = lambda *_: True
         """Whether a deleted object goes away at once."""
@@ -124,7 +132,10 @@ class FakeApi:
         if self.before is not None:
             await self.before(self.requests[-1])
         if request.path == "/version":
-            return self.refuse("GET", "version", "") or web.json_response(self.version)
+            headers = {"Date": self.date} if self.date else {}
+            return self.refuse("GET", "version", "") or web.json_response(self.version, headers=headers)
+        if request.path in self.documents:
+            return self.refuse("GET", request.path, "") or web.json_response(self.documents[request.path])
         match = _PATH.fullmatch(request.path)
         if match is None:
             return status(404, "NotFound")
@@ -135,6 +146,10 @@ class FakeApi:
         if plural == "selfsubjectaccessreviews":
             review = await request.json()
             review["status"] = {"allowed": self.allowed(review["spec"]["resourceAttributes"])}
+            return web.json_response(review, status=201)
+        if plural == "subjectaccessreviews":
+            review = await request.json()
+            review["status"] = {"allowed": self.anybody(review["spec"])}
             return web.json_response(review, status=201)
         if match["subresource"] == "exec":
             return await self._exec(request, name)
@@ -157,6 +172,8 @@ class FakeApi:
 
     async def _create(self, request: web.Request, plural: str, namespace: str) -> web.StreamResponse:
         body = await request.json()
+        if request.query.get("dryRun") == "All":
+            return web.json_response(body, status=201)
         made = self.put(plural, body, namespace=namespace)
         if self.created is not None:
             self.spawn(self.created(plural, made))

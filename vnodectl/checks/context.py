@@ -125,6 +125,12 @@ class AzureFacts:
         self.network_part: Facts[JSON] = Facts(lambda path: get(path, NETWORK_API))
         """A network security group, route table, NAT gateway or public address, by id."""
         self.role_definition: Facts[JSON] = Facts(lambda path: get(path, AUTHORIZATION_API))
+        named = {"$filter": f"appId eq '{target.identity.client_id}'"}
+        self.service_principals: Fact[JSON] = Fact(
+            lambda: azure.graph("/v1.0/servicePrincipals", params=named)
+        )
+        self.applications: Fact[JSON] = Fact(lambda: azure.graph("/v1.0/applications", params=named))
+        """Those of the target's client id, by Microsoft Graph."""
         self.identities: Fact[list[JSON]] = Fact(
             lambda: azure.pages(
                 f"{azure.subscription}/providers/Microsoft.ManagedIdentity/userAssignedIdentities",

@@ -52,7 +52,7 @@ async def image_pullable(context: Context) -> Answer:
         with_secret = f" with {', '.join(one.name for one in secrets)}" if secrets else ""
         return failed(
             f"the registry does not give {image} away{with_secret}",
-            evidence=f"HTTP {answer.status}",
+            evidence=answer.detail,
             fix=(
                 f"kubectl create secret docker-registry vnode-pull -n {context.target.namespace}"
                 " --docker-server=… --docker-username=… --docker-password=…, and name it in imagePullSecrets"
@@ -61,20 +61,22 @@ async def image_pullable(context: Context) -> Answer:
     if answer.status == 404:
         return failed(
             f"there is no image {image}",
-            evidence="HTTP 404",
+            evidence=answer.detail,
             fix="name one that exists with --image-repository and --image-tag",
         )
     if answer.status != 200:
         return warned(
-            f"the registry answers oddly for {image}", evidence=f"HTTP {answer.status}", fix="try again later"
+            f"the registry cannot give {image} to the nodes",
+            evidence=answer.detail or f"HTTP {answer.status}",
+            fix="name another one with --image-repository and --image-tag",
         )
     if "@" not in image and image.rpartition(":")[2] in {"latest", image}:
         return warned(
             "the image has no fixed version: nodes may run different ones",
-            evidence=f"{image} is now {answer.digest or 'there'}",
+            evidence=image,
             fix="name a version with --image-tag",
         )
-    return passed(f"{image} {answer.digest}".strip())
+    return passed(image)
 
 
 def _pod_spec(manifest: JSON) -> JSON | None:

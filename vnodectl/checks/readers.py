@@ -102,10 +102,13 @@ class HelmReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImageFound:
-    """What a registry says of an image. `status` is its HTTP status: 200 where the image can be pulled."""
+    """What a registry says of an image. `status` is its HTTP status: 200 where the image can be pulled.
+
+    `detail` says what is wrong, without secrets.
+    """
 
     status: int
-    digest: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,8 +144,9 @@ class _Recording:
             self._calls[key] = {"error": _error(error, self._redact)}
             raise
         except asyncio.CancelledError:
+            # Out of time, or called off; whoever else was told something counts for more.
             unanswered = TimedOut("it did not answer in the time that the check had")
-            self._calls[key] = {"error": _error(unanswered, self._redact)}
+            self._calls.setdefault(key, {"error": _error(unanswered, self._redact)})
             raise
         self._calls[key] = {"answer": answer}
         return json.loads(json.dumps(answer))
@@ -335,7 +336,7 @@ class RegistryTape:
         answer = await self._tape.take(
             ["manifest", reference, [f"{one.namespace}/{one.name}" for one in secrets]],
             lambda: self._reader.manifest(reference, secrets),
-            lambda found: {"status": found.status, "digest": found.digest},
+            lambda found: {"status": found.status, "detail": found.detail},
         )
         return ImageFound(**answer)
 

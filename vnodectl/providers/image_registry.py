@@ -50,11 +50,15 @@ Exchange = Callable[[], Awaitable[str]]
 
 
 class ImageUnknown(Exception):
-    """The registry did not tell; the message says why, without secrets. `final`: it never will."""
+    """The registry did not tell; the message says why, without secrets. `final`: it never will.
 
-    def __init__(self, message: str, *, final: bool = False) -> None:
+    `status` is the HTTP status of its refusal, 0 where it gave none.
+    """
+
+    def __init__(self, message: str, *, final: bool = False, status: int = 0) -> None:
         super().__init__(message)
         self.final = final
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,7 @@ class ImageRegistry:
             session.header = await self._authorize(reference, headers.get("www-authenticate", ""), session)
             status, headers, body = await self._ask("GET", url, session.header)
         if status != 200:
-            raise ImageUnknown(_refusal(reference, status, session))
+            raise ImageUnknown(_refusal(reference, status, session), status=status)
         return headers.get("content-type", "").partition(";")[0].strip(), body
 
     # --- authorization ----------------------------------------------------------------------------
@@ -175,7 +179,7 @@ class ImageRegistry:
         if scheme.lower() == "basic" and credential is not None:
             return _basic(credential)
         if scheme.lower() != "bearer":
-            raise ImageUnknown(_refusal(reference, 401, session))
+            raise ImageUnknown(_refusal(reference, 401, session), status=401)
         asked = dict(_PARAMETER.findall(rest))
         realm, service = asked.get("realm", ""), asked.get("service", "")
         scope = asked.get("scope") or f"repository:{reference.repository}:pull"
@@ -193,7 +197,7 @@ class ImageRegistry:
             query={"service": service, "scope": scope},
         )
         if status != 200:
-            raise ImageUnknown(_refusal(reference, status, session))
+            raise ImageUnknown(_refusal(reference, status, session), status=status)
         return f"Bearer {_token(body)}"
 
     async def _exchanged(self, reference: Reference, service: str, scope: str) -> str:

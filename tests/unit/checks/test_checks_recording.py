@@ -192,14 +192,14 @@ async def test_nothing_secret_is_kept():
 async def test_a_registry_is_recorded_without_its_credentials():
     class Registry:
         async def manifest(self, reference, secrets=()):
-            return ImageFound(200, "sha256:1")
+            return ImageFound(404, "no such thing")
 
     recorder = Recorder()
     registry = recorder.wrap(Context(target=TARGET, registry=Registry(), helm=HelmProgram())).registry
     assert isinstance(registry, RegistryTape)
     asked = ("registry.example/a:1", [SecretRef("ns", "pull")])
-    assert await registry.manifest(*asked) == ImageFound(200, "sha256:1")
-    assert await replay(recorder.document()).registry.manifest(*asked) == ImageFound(200, "sha256:1")
+    assert await registry.manifest(*asked) == ImageFound(404, "no such thing")
+    assert await replay(recorder.document()).registry.manifest(*asked) == ImageFound(404, "no such thing")
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_offline_opens_nothing(capsys, helm, monkeypatch):
     code, out, _ = invoke(capsys, "--offline", "-l", "eastus", "-o", "json")
     asked = [entry["id"] for entry in json.loads(out)["checks"] if entry["attempts"]]
     assert code == 0
-    assert asked == ["VN-TOOL-001", "VN-TOOL-002", "VN-REL-001"]
+    assert asked == ["VN-TOOL-001", "VN-TOOL-002", "VN-REL-001", "VN-REL-004"]
 
 
 def test_waiting_ends_when_nothing_fails_any_more(capsys, cluster, helm, mocker):

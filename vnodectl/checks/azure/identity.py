@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -219,7 +220,7 @@ async def _trusted(context: Context, principal: Principal | None) -> list[JSON]:
     if application is None:
         return []
     path = f"/v1.0/applications/{application['id']}/federatedIdentityCredentials"
-    return list((await _graph(context, path)).get("value") or ())
+    return list((await _graph(context.azure.graph(path))).get("value") or ())
 
 
 def _text(credential: JSON, field: str) -> str:
@@ -290,26 +291,25 @@ async def _principal(context: Context) -> Principal | None:
                 return Principal(
                     str(body.get("principalId") or ""), str(one["id"]), str(one.get("name") or "")
                 )
-    found = await _graph(context, "/v1.0/servicePrincipals", client_id)
+    found = await _graph(context.azure_facts.service_principals())
     first = next(iter(found.get("value") or ()), None)
     if first is None:
         return None
     return Principal(str(first.get("id") or ""), name=str(first.get("displayName") or ""))
 
 
-async def _graph(context: Context, path: str, client_id: str = "") -> JSON:
+async def _graph(asked: Awaitable[JSON]) -> JSON:
     """What Microsoft Graph says. AzureForbidden where it says nothing: many a caller may not ask it, and an
     installation must not depend on it.
     """
-    params = {"$filter": f"appId eq '{client_id}'"} if client_id else None
     try:
-        return await context.azure.graph(path, params=params)
+        return await asked
     except (AzureUnauthorized, AzureNotFound, CloudUnreachable) as error:
         raise AzureForbidden(403, "", f"Microsoft Graph: {error.message}") from error
 
 
 async def _application(context: Context) -> JSON | None:
-    found = await _graph(context, "/v1.0/applications", context.target.identity.client_id)
+    found = await _graph(context.azure_facts.applications())
     first: JSON | None = next(iter(found.get("value") or ()), None)
     return first
 
