@@ -1,4 +1,4 @@
-"""What newer API versions of container groups add: profiles, standby pools; and what older ones do not see."""
+"""What newer API versions of container groups add (profiles, standby pools) and older ones do not see."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from vnodectl.emulator.azure import resources as arm_resources
 from vnodectl.emulator.azure.access import Access
 from vnodectl.emulator.azure.aci import handlers as aci
 from vnodectl.emulator.azure.aci.lifecycle import Lifecycle
+from vnodectl.emulator.azure.aci.metrics import Metrics
 from vnodectl.emulator.azure.aci.placement import Placement
 from vnodectl.emulator.azure.aci.profiles import Profiles
 from vnodectl.emulator.azure.aci.standby import StandbyPools
@@ -370,6 +371,7 @@ def make_router(parts: Services) -> Router[Handler]:
     )
     routes = [route for service in services for route in service.routes()]
     routes += authorization.Authorization(world).routes()
+    routes += Metrics(world, parts.lifecycle).routes()
     types = arm_resources.resource_types(routes)
     resources = arm_resources.Resources(world, operations, parts.tasks, services, types)
     return Router([*resources.routes(), *routes])
