@@ -31,7 +31,7 @@ from vnodectl.emulator.azure.aci.standby import StandbyPools
 from vnodectl.emulator.azure.aci.streams import PATH as STREAM_PATH
 from vnodectl.emulator.azure.aci.streams import Streams
 from vnodectl.emulator.azure.arm import ArmFront
-from vnodectl.emulator.azure.calls import Handler
+from vnodectl.emulator.azure.calls import ArmRoute, Handler
 from vnodectl.emulator.azure.config import AzureConfig
 from vnodectl.emulator.azure.entra import ROUTES as ENTRA_ROUTES
 from vnodectl.emulator.azure.entra import Entra
@@ -302,6 +302,10 @@ class AzureEmulator:
         if self._front is not None:
             self._front.throttle.clear()
         self.world.reset(config)
+
+    def routes(self) -> tuple[ArmRoute, ...]:
+        """All operations of ARM."""
+        return self._router.routes
 
     def routes_table(self) -> str:
         return _tables(self._router)
