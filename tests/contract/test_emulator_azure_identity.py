@@ -27,6 +27,7 @@ from support.azure_clients import (
     clients,
     container_group,
     identity_options,
+    options,
     seed,
 )
 from support.scripted_engine import ScriptedEngine
@@ -196,7 +197,7 @@ async def test_a_managed_identity_gets_its_token_from_the_metadata_endpoint(
     async with emulated(servicePrincipals=[], managedIdentities=[identity]) as emulator:
         monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", emulator.imds_endpoint)
         async with ManagedIdentityCredential(client_id=READER) as credential:
-            sdk = Clients(emulator, credential)
+            sdk = Clients(credential, emulator.world.subscription, options(emulator))
             try:
                 assert [group async for group in sdk.aci.container_groups.list()] == []
             finally:

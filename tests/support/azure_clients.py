@@ -48,18 +48,12 @@ def seed(**changes: Any) -> dict[str, Any]:
 
 
 class Clients:
-    """The SDK's clients with one credential; calls are not retried and pollers do not wait."""
+    """The SDK's clients with one credential."""
 
-    def __init__(self, emulator: AzureEmulator, credential: Any) -> None:
-        self._options: dict[str, Any] = {
-            "base_url": emulator.arm_endpoint,
-            "credential_scopes": ["https://management.azure.com/.default"],
-            "connection_verify": str(emulator.ca_file),
-            "retry_total": 0,
-            "polling_interval": 0.01,
-        }
-        self._arguments = (credential, emulator.world.subscription)
+    def __init__(self, credential: Any, subscription: str, options: dict[str, Any]) -> None:
+        self._options = options
         self._made: list[Any] = []
+        self._arguments = (credential, subscription)
         self.aci = ContainerInstanceManagementClient(*self._arguments, **self._options)
         self.aks = ContainerServiceClient(*self._arguments, **self._options)
         self.resources = ResourceManagementClient(*self._arguments, **self._options)
@@ -106,12 +100,23 @@ async def clients(
     credential = ClientSecretCredential(
         emulator.world.tenant, client_id, secret, **identity_options(emulator)
     )
-    made = Clients(emulator, credential)
+    made = Clients(credential, emulator.world.subscription, options(emulator))
     try:
         yield made
     finally:
         await made.close()
         await credential.close()
+
+
+def options(emulator: AzureEmulator) -> dict[str, Any]:
+    """Of a client: calls are not retried, and pollers do not wait."""
+    return {
+        "base_url": emulator.arm_endpoint,
+        "credential_scopes": ["https://management.azure.com/.default"],
+        "connection_verify": str(emulator.ca_file),
+        "retry_total": 0,
+        "polling_interval": 0.01,
+    }
 
 
 def identity_options(emulator: AzureEmulator) -> dict[str, Any]:

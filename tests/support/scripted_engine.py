@@ -42,6 +42,7 @@ class ScriptedEngine:
         self.specs: dict[str, GroupSpec] = {}
         self.seen: dict[str, GroupStatus] = {}
         self.output: dict[str, bytes] = {}
+        self.usages: dict[str, list[ContainerUsage]] = {}
         self.calls: list[tuple[str, str]] = []
         self.graces: list[float | None] = []
         self.created = asyncio.Event()
@@ -142,7 +143,7 @@ class ScriptedEngine:
         await session.write_stdout(self.output.get(container, b""))
 
     async def usage(self, name: str) -> list[ContainerUsage]:
-        return []
+        return self.usages.get(name, [])
 
     async def write_files(self, name: str, volume: str, files: Sequence[FileContent]) -> None:
         return None

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -24,11 +24,14 @@ from vnodectl.emulator.azure import resources as arm_resources
 from vnodectl.emulator.azure.access import Access
 from vnodectl.emulator.azure.aci import handlers as aci
 from vnodectl.emulator.azure.aci.lifecycle import Lifecycle
+from vnodectl.emulator.azure.aci.metrics import Metrics
 from vnodectl.emulator.azure.aci.placement import Placement
+from vnodectl.emulator.azure.aci.profiles import Profiles
+from vnodectl.emulator.azure.aci.standby import StandbyPools
 from vnodectl.emulator.azure.aci.streams import PATH as STREAM_PATH
 from vnodectl.emulator.azure.aci.streams import Streams
 from vnodectl.emulator.azure.arm import ArmFront
-from vnodectl.emulator.azure.calls import Handler
+from vnodectl.emulator.azure.calls import ArmRoute, Handler
 from vnodectl.emulator.azure.config import AzureConfig
 from vnodectl.emulator.azure.entra import ROUTES as ENTRA_ROUTES
 from vnodectl.emulator.azure.entra import Entra
@@ -106,9 +109,20 @@ class AzureEmulator:
         )
         self._placement = Placement(self.world, self.lifecycle)
         self._streams = Streams(self.clock)
+        self._profiles = Profiles(self.world)
+        self._pools = StandbyPools(self.world, self.operations, self._profiles)
         self._access = Access(self.world)
         self._router = make_router(
-            self.world, self.operations, self.lifecycle, self._placement, self._streams, self._tasks
+            Services(
+                self.world,
+                self.operations,
+                self.lifecycle,
+                self._placement,
+                self._streams,
+                self._profiles,
+                self._pools,
+                self._tasks,
+            )
         )
         self._front: ArmFront | None = None
 
@@ -283,9 +297,15 @@ class AzureEmulator:
         self.gateway.faults.clear()
         self.gateway.recorder.clear()
         self._placement.clear()
+        self._profiles.clear()
+        self._pools.clear()
         if self._front is not None:
             self._front.throttle.clear()
         self.world.reset(config)
+
+    def routes(self) -> tuple[ArmRoute, ...]:
+        """All operations of ARM."""
+        return self._router.routes
 
     def routes_table(self) -> str:
         return _tables(self._router)
@@ -317,28 +337,47 @@ class AzureEmulator:
                 self.world.quotas.setdefault(region, {}).update(limits)
 
 
-def make_router(
-    world: World,
-    operations: Operations,
-    lifecycle: Lifecycle,
-    placement: Placement,
-    streams: Streams,
-    tasks: TaskOwner,
-) -> Router[Handler]:
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts that operations of ARM work on."""
+
+    world: World
+    operations: Operations
+    lifecycle: Lifecycle
+    placement: Placement
+    streams: Streams
+    profiles: Profiles
+    pools: StandbyPools
+    tasks: TaskOwner
+
+
+def make_router(parts: Services) -> Router[Handler]:
     """All operations of ARM."""
-    groups = aci.ContainerGroups(world, operations, lifecycle, placement, streams, Access(world))
+    world, operations = parts.world, parts.operations
+    groups = aci.ContainerGroups(
+        world,
+        operations,
+        parts.lifecycle,
+        parts.placement,
+        parts.streams,
+        Access(world),
+        parts.profiles,
+        parts.pools,
+    )
     services = (
         groups,
+        parts.profiles,
+        parts.pools,
         aks.ManagedClusters(world),
-        network.Networks(world, operations, lifecycle.in_subnet),
+        network.Networks(world, operations, parts.lifecycle.in_subnet),
         StoredResources(world, operations),
         identities.Identities(world),
     )
     routes = [route for service in services for route in service.routes()]
     routes += authorization.Authorization(world).routes()
-    resources = arm_resources.Resources(
-        world, operations, tasks, services, arm_resources.resource_types(routes)
-    )
+    routes += Metrics(world, parts.lifecycle).routes()
+    types = arm_resources.resource_types(routes)
+    resources = arm_resources.Resources(world, operations, parts.tasks, services, types)
     return Router([*resources.routes(), *routes])
 
 
@@ -348,8 +387,11 @@ def routes_table() -> str:
     world, tasks = World(AzureConfig(), clock), TaskOwner()
     operations = Operations(world)
     lifecycle = Lifecycle(world, operations, tasks, {}, Path())
-    router = make_router(world, operations, lifecycle, Placement(world, lifecycle), Streams(clock), tasks)
-    return _tables(router)
+    profiles = Profiles(world)
+    pools = StandbyPools(world, operations, profiles)
+    placement = Placement(world, lifecycle)
+    parts = Services(world, operations, lifecycle, placement, Streams(clock), profiles, pools, tasks)
+    return _tables(make_router(parts))
 
 
 def _tables(router: Router[Handler]) -> str:

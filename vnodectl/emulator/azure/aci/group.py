@@ -17,7 +17,7 @@ class Group:
     """`properties` are as they were sent, defaults filled in, secrets included.
 
     `status` is what the engine said last, None before it has the group and after it has lost it.
-    `task` is the transition under way.
+    `task` is the transition under way. `standby`: it was taken from a pool, and starts faster.
     """
 
     subscription: str
@@ -30,6 +30,7 @@ class Group:
     identity: JSON | None
     engine: Engine
     engine_name: str
+    standby: bool = False
     state: str = "Pending"
     status: GroupStatus | None = None
     in_engine: bool = False

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import re
 import uuid
 from collections.abc import Iterator
 
 from vnodectl.emulator.azure.access import Access
 from vnodectl.emulator.azure.aci.checks import number, optional_object
+from vnodectl.emulator.azure.aci.features import validate_features
 from vnodectl.emulator.azure.aci.group import Group
 from vnodectl.emulator.azure.aci.lifecycle import Lifecycle
 from vnodectl.emulator.azure.aci.locations import Locations
 from vnodectl.emulator.azure.aci.placement import Placement
+from vnodectl.emulator.azure.aci.profiles import Profiles, merged
+from vnodectl.emulator.azure.aci.standby import Pool, StandbyPools
 from vnodectl.emulator.azure.aci.streams import Streams, notice
 from vnodectl.emulator.azure.aci.translate import engine_name
 from vnodectl.emulator.azure.aci.validate import totals, validate
+from vnodectl.emulator.azure.aci.versions import VERSIONS, known
 from vnodectl.emulator.azure.aci.view import container_views, instance_view, without_secrets
 from vnodectl.emulator.azure.calls import Answer, ArmRoute, Call, Handler, page, tags_of
 from vnodectl.emulator.azure.config import CONTAINER_GROUPS
@@ -27,19 +32,6 @@ from vnodectl.emulator.documents import JSON
 from vnodectl.emulator.router import Route
 from vnodectl.engines.api import EngineError, GroupPhase, LogQuery, NoSuchGroup
 
-VERSIONS = (
-    "2025-09-01",
-    "2024-11-01-preview",
-    "2024-05-01-preview",
-    "2023-05-01",
-    "2022-10-01-preview",
-    "2022-09-01",
-    "2021-10-01",
-    "2021-09-01",
-    "2021-03-01",
-    "2019-12-01",
-    "2018-10-01",
-)
 LOG_LIMIT = 4 * 1024 * 1024
 """ACI gives back at most the last 4 MB of a log."""
 
@@ -66,6 +58,8 @@ class ContainerGroups:
         placement: Placement,
         streams: Streams,
         access: Access,
+        profiles: Profiles,
+        pools: StandbyPools,
     ) -> None:
         self._world = world
         self._operations = operations
@@ -73,6 +67,8 @@ class ContainerGroups:
         self._placement = placement
         self._streams = streams
         self._access = access
+        self._profiles = profiles
+        self._pools = pools
 
     def routes(self) -> list[ArmRoute]:
         locations = Locations(self._world, self._placement.usage)
@@ -144,12 +140,11 @@ class ContainerGroups:
         return self._list(call, self._world.resource_group(call.params["resourceGroupName"]).name)
 
     async def get(self, call: Call) -> Answer:
-        return Answer(200, render(self._find(call)))
+        return Answer(200, known(render(self._find(call)), call.api_version))
 
     async def outbound(self, call: Call) -> Answer:
-        group = self._find(call)
-        hosts = ["https://management.azure.com", "https://login.microsoftonline.com"]
-        return Answer(200, hosts if group.properties.get("subnetIds") else [])
+        self._find(call)
+        return Answer(200, [])  # Always empty, says the service's description.
 
     def resources(self, group: str = "") -> Iterator[JSON]:
         for one in self._lifecycle.in_group(group):
@@ -166,7 +161,12 @@ class ContainerGroups:
 
     def _list(self, call: Call, resource_group: str) -> Answer:
         groups = {group.id.casefold(): group for group in self._lifecycle.in_group(resource_group)}
-        return page(call, groups, render_listed, self._world.limits.page_size)
+        return page(
+            call,
+            groups,
+            lambda group: known(render_listed(group), call.api_version),
+            self._world.limits.page_size,
+        )
 
     def _find(self, call: Call) -> Group:
         resource_group, name = call.params["resourceGroupName"], call.params["containerGroupName"]
@@ -180,12 +180,14 @@ class ContainerGroups:
 
     async def put(self, call: Call) -> Answer:
         resource_group = self._world.group_for_writing(call.params["resourceGroupName"])
-        name, document = call.params["containerGroupName"], call.document()
+        name, document = call.params["containerGroupName"], known(call.document(), call.api_version)
         location = document.get("location")
         if not isinstance(location, str) or not location:
             raise bad_request("LocationRequired", "The location property is required for this definition.")
         region = self._world.region(location, CONTAINER_GROUPS)
+        pool, document = self._from_templates(document)
         validate(name, document)
+        validate_features(name, document)
         properties = _with_defaults(document["properties"])
         existing = self._lifecycle.groups.get((resource_group.name.casefold(), name.casefold()))
         if existing is not None and existing.location != region.name:
@@ -213,21 +215,34 @@ class ContainerGroups:
                 identity=identity,
                 engine=self._lifecycle.engine(properties["osType"]),
                 engine_name=engine_name(self._world.subscription, resource_group.name, name),
+                standby=pool is not None,
             )
+            if pool is not None:
+                self._pools.take(pool)
+            if properties.get("standbyPoolProfile"):
+                properties["isCreatedFromStandbyPool"] = pool is not None
             operation = self._lifecycle.create(group)
-            return Answer(201, render(group), self._operations.headers(operation, call, location=False))
+            return Answer(
+                201,
+                known(render(group), call.api_version),
+                self._operations.headers(operation, call, location=False),
+            )
         self._lifecycle.require_settled(existing)
         _check_update(existing, properties)
         self._placement.count_create()
         existing.properties, existing.tags, existing.identity = properties, tags, identity
         operation = self._lifecycle.update(existing)
-        return Answer(200, render(existing), self._operations.headers(operation, call, location=False))
+        return Answer(
+            200,
+            known(render(existing), call.api_version),
+            self._operations.headers(operation, call, location=False),
+        )
 
     async def patch(self, call: Call) -> Answer:
         group, document = self._find(call), call.document()
         if "tags" in document:
             group.tags = tags_of(document)
-        return Answer(200, render(group))
+        return Answer(200, known(render(group), call.api_version))
 
     async def delete(self, call: Call) -> Answer:
         try:
@@ -268,8 +283,8 @@ class ContainerGroups:
         return Answer(204)
 
     async def restart(self, call: Call) -> Answer:
-        self._lifecycle.restart(self._find(call))
-        return Answer(204)
+        operation = self._lifecycle.restart(self._find(call))
+        return Answer(204, None, self._operations.location_header(operation, call))
 
     # --- containers ---
 
@@ -349,6 +364,21 @@ class ContainerGroups:
             shown["userAssignedIdentities"] = {key: self._user_assigned(key) for key in named}
         return shown
 
+    def _from_templates(self, document: JSON) -> tuple[Pool | None, JSON]:
+        """The pool that has a group for this one, and the group with what its profile says."""
+        properties = optional_object(document, "properties")
+        if properties.get("containerGroupProfile") is None:
+            return None, document
+        reference = optional_object(properties, "containerGroupProfile")
+        properties = merged(self._profiles.referenced(reference), properties)
+        pool = None
+        if properties.get("standbyPoolProfile") is not None:
+            pool = self._pools.offers(optional_object(properties, "standbyPoolProfile"))
+        if pool is not None:
+            placed = optional_object(pool.properties, "containerGroupProperties").get("subnetIds")
+            properties.setdefault("subnetIds", copy.deepcopy(placed or []))
+        return pool, document | {"properties": properties}
+
     def _user_assigned(self, resource: str) -> JSON:
         """Raises ArmError for an identity that does not exist."""
         for one in self._world.principals.values():
@@ -415,13 +445,15 @@ def _address(group: Group) -> JSON | None:
     if group.status is not None and group.status.ip:
         address["ip"] = group.status.ip
     if label := address.get("dnsNameLabel"):
+        if address.get("autoGeneratedDomainNameLabelScope", "Unsecure") != "Unsecure":
+            label += "." + hashlib.sha256(group.id.casefold().encode()).hexdigest()[:16]
         address["fqdn"] = f"{label}.{group.location}.azurecontainer.io"
     return address
 
 
 def _with_defaults(properties: JSON) -> JSON:
     filled = copy.deepcopy(properties)
-    for name in ("provisioningState", "instanceView"):
+    for name in ("provisioningState", "instanceView", "isCreatedFromStandbyPool"):
         filled.pop(name, None)
     filled.setdefault("restartPolicy", "Always")
     filled.setdefault("sku", "Standard")

@@ -170,11 +170,12 @@ class Lifecycle:
     async def _provision(self, group: Group, operation: Operation, kind: str) -> None:
         timings, clock = self._world.timings, self._world.clock
         # Moments count from the call itself, so that moving the clock right after it has its full effect.
-        creating = operation.started + timings.group_pending
+        pooled = kind == "create" and group.standby
+        creating = operation.started + (0.0 if pooled else timings.group_pending)
         try:
             await clock.sleep_until(creating)
             group.enter("Creating")
-            await clock.sleep_until(creating + timings.group_start)
+            await clock.sleep_until(creating + (timings.standby_start if pooled else timings.group_start))
             if kind == "update":
                 await self._take_from_engine(group)
             if kind in ("create", "update"):

@@ -21,6 +21,8 @@ from vnodectl.engines.api import (
 )
 
 GIB = 1024**3
+CONFIG_MAPS = "/mnt/configmap"
+"""Where the files of a container's config map are, below its name."""
 
 
 def engine_name(subscription: str, group: str, name: str) -> str:
@@ -45,7 +47,14 @@ def translate(
         init_containers=tuple(_container(entry) for entry in properties.get("initContainers") or ()),
         restart_policy=RestartPolicy(properties.get("restartPolicy") or "Always"),
         labels=labels,
-        volumes={entry["name"]: _volume(entry, shares) for entry in properties.get("volumes") or ()},
+        volumes={entry["name"]: _volume(entry, shares) for entry in properties.get("volumes") or ()}
+        | {
+            _config_volume(entry): VolumeSpec(
+                files=tuple(FileContent(key, value.encode()) for key, value in _config_map(entry).items())
+            )
+            for entry in properties["containers"]
+            if _config_map(entry)
+        },
         registry_auth=tuple(
             RegistryAuth(entry["server"], entry["username"], entry.get("password") or "")
             for entry in properties.get("imageRegistryCredentials") or ()
@@ -90,9 +99,16 @@ def _container(entry: JSON) -> ContainerSpec:
             for variable in properties.get("environmentVariables") or ()
         },
         user=_user(security),
-        mounts=tuple(
-            Mount(mount["name"], mount["mountPath"], read_only=bool(mount.get("readOnly")))
-            for mount in properties.get("volumeMounts") or ()
+        mounts=(
+            *(
+                Mount(mount["name"], mount["mountPath"], read_only=bool(mount.get("readOnly")))
+                for mount in properties.get("volumeMounts") or ()
+            ),
+            *(
+                (Mount(_config_volume(entry), f"{CONFIG_MAPS}/{entry['name']}", read_only=True),)
+                if _config_map(entry)
+                else ()
+            ),
         ),
         cpu=float(cpu) if cpu else None,
         memory=int(float(memory) * GIB) if memory else None,
@@ -103,6 +119,15 @@ def _container(entry: JSON) -> ContainerSpec:
         liveness=_probe(properties.get("livenessProbe")),
         readiness=_probe(properties.get("readinessProbe")),
     )
+
+
+def _config_map(entry: JSON) -> dict[str, str]:
+    return dict((entry["properties"].get("configMap") or {}).get("keyValuePairs") or {})
+
+
+def _config_volume(entry: JSON) -> str:
+    # No volume of a request can have a name with a dot.
+    return f"configmap.{entry['name']}"
 
 
 def _user(security: JSON) -> str | None:

@@ -34,9 +34,9 @@ def without_secrets(properties: JSON) -> JSON:
         elif name == "volumes":
             shown[name] = [_volume(entry) for entry in value or ()]
         elif name == "diagnostics" and value:
-            analytics = {
-                key: one for key, one in (value.get("logAnalytics") or {}).items() if key != "workspaceKey"
-            }
+            analytics = value.get("logAnalytics") or {}
+            for secret in ("workspaceKey", "workspaceResourceId"):
+                analytics = _drop(analytics, secret)
             shown[name] = value | {"logAnalytics": analytics}
         elif name == "extensions":
             shown[name] = [
