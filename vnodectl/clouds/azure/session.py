@@ -195,6 +195,11 @@ class AzureSession:
         url = self.settings.graph_endpoint + path
         return (await self._exchange(self._graph, "GET", url, params, None, retries=True)).body
 
+    async def token(self, scope: str) -> str:
+        """A bearer token of this identity, for a service of Azure's that is not ARM; a secret."""
+        with azure_errors(self.redact):
+            return str((await self._credential.get_token(scope)).token)
+
     async def clock_skew(self) -> float | None:
         """Seconds that ARM's clock is ahead of this machine's; None where it does not tell.
 

@@ -114,6 +114,12 @@ class AzureSettings:
         return f"{_cloud_of(self.authority_host, self.arm_endpoint).audience}/.default"
 
     @property
+    def registry_scope(self) -> str:
+        """The OAuth scope of tokens that Azure Container Registry exchanges; other clouds take ARM's."""
+        cloud = _cloud_of(self.authority_host, self.arm_endpoint)
+        return "https://containerregistry.azure.net/.default" if cloud is PUBLIC else self.scope
+
+    @property
     def graph_endpoint(self) -> str:
         """Of the cloud; a private one (the sandbox) has everything at one address."""
         known = next((one for one in CLOUDS if _host(one.arm_endpoint) == _host(self.arm_endpoint)), None)

@@ -26,6 +26,7 @@ from typing import Protocol
 from vnodectl.clouds.azure import AzureError, AzureForbidden, AzureNotFound, AzureThrottled, AzureUnauthorized
 from vnodectl.clouds.azure.tags import Owner
 from vnodectl.errors import VnodectlError
+from vnodectl.providers.aci.limits import ReadLimits
 from vnodectl.providers.aci.names import pod_of
 from vnodectl.providers.aci.settings import ReadBudget
 from vnodectl.providers.aci.status import (
@@ -101,7 +102,14 @@ class Tracked:
 class Observer:
     """Keeps what is known of every group of one node and tells it as sightings."""
 
-    def __init__(self, groups: Reader, owner: Owner, budget: ReadBudget, timer: Timer) -> None:
+    def __init__(
+        self,
+        groups: Reader,
+        owner: Owner,
+        budget: ReadBudget,
+        timer: Timer,
+        limits: ReadLimits | None = None,
+    ) -> None:
         self._groups = groups
         self._owner = owner
         self._budget = budget
@@ -113,6 +121,7 @@ class Observer:
         self._list_now = asyncio.Event()
         self._outbox = Outbox()
         self._tasks = OwnedTasks(self._outbox.fail)
+        self._limits = limits or ReadLimits(budget, timer, lambda: groups.remaining_reads)
         self._slots = asyncio.Semaphore(budget.concurrency)
         self._failures = 0
         self._healthy: bool | None = None
@@ -152,8 +161,8 @@ class Observer:
     async def sightings(self) -> AsyncIterator[Sighting]:
         """Until cancelled. Owns every task it starts."""
         self._tasks.start(self._lister(), "aci-list")
-        self._tasks.start(self._looker((URGENT,), 0, self._budget.urgent_rate), "aci-urgent")
-        self._tasks.start(self._looker((FINISHING, STEADY), 1, self._budget.steady_rate), "aci-steady")
+        self._tasks.start(self._looker((URGENT,), 0, self._limits.urgent), "aci-urgent")
+        self._tasks.start(self._looker((FINISHING, STEADY), 1, self._limits.steady), "aci-steady")
         try:
             while True:
                 yield await self._outbox.take()
@@ -235,19 +244,14 @@ class Observer:
         heapq.heappush(self._queues[rank], (self._timer.now() + delay, tracked.ticket, tracked.key))
         self._wake[0 if rank == URGENT else 1].set()
 
-    async def _looker(self, ranks: tuple[int, ...], lane: int, rate: float) -> None:
+    async def _looker(self, ranks: tuple[int, ...], lane: int, pace: Pace) -> None:
         """Starts GETs of the given ranks when they are due and the lane's budget allows it."""
-        pace = Pace(rate, self._budget.burst, self._timer, self._factor)
         for turn in itertools.count(1):
             order = ranks[::-1] if turn % _FAIR_SHARE == 0 else ranks
             tracked = await self._next(order, lane)
             await pace.take()
             await self._slots.acquire()
             self._tasks.start(self._look(tracked), f"aci-get {tracked.name}")
-
-    def _factor(self) -> float:
-        remaining = self._groups.remaining_reads
-        return 0.25 if 0 <= remaining < self._budget.reserve else 1.0
 
     async def _next(self, ranks: tuple[int, ...], lane: int) -> Tracked:
         while True:

@@ -1,0 +1,92 @@
+"""What a subscription may be asked: reads by budget, creates and deletes by ACI's own limits.
+
+All of it belongs to the subscription, so the nodes of one process share one `AciLimits`; replicas and others
+who use the subscription are felt through ARM's `x-ms-ratelimit-remaining-*` headers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+
+from vnodectl.providers.aci.settings import ReadBudget
+from vnodectl.providers.timing import Pace, Timer
+
+HOUR, MINUTES = 3600.0, 300.0
+PER_MINUTES = 3
+"""ACI allows 300 creates and 300 deletes an hour, and 100 of either in five minutes: a third."""
+
+_FLOOR = 0.1
+_FORGET = 600.0
+"""Seconds after which a turn that nobody came for is forgotten."""
+
+
+class Allowance:
+    """At most `per_hour` turns in any hour, and a third of that in any five minutes.
+
+    Nobody waits here: who cannot go yet is told when, and that turn is kept for him.
+    """
+
+    def __init__(self, per_hour: int, timer: Timer) -> None:
+        self._timer = timer
+        self._most = per_hour
+        self._few = max(1, per_hour // PER_MINUTES)
+        self._turns: deque[float] = deque(maxlen=per_hour)
+        self._kept: dict[Hashable, float] = {}
+
+    def take(self, who: Hashable) -> float:
+        """0: go, it is counted. Else the seconds until the turn of `who`, who should ask again then."""
+        now = self._timer.now()
+        turn = self._kept.get(who)
+        if turn is None or now > turn + _FORGET:
+            turn = self._turn(now)
+        if turn > now:
+            self._kept[who] = turn
+            return turn - now
+        self._kept.pop(who, None)
+        return 0.0
+
+    def forget(self, who: Hashable) -> None:
+        self._kept.pop(who, None)
+
+    def _turn(self, now: float) -> float:
+        turns = self._turns
+        turn = now
+        if len(turns) >= self._few:
+            turn = max(turn, turns[-self._few] + MINUTES)
+        if len(turns) >= self._most:
+            turn = max(turn, turns[0] + HOUR)
+        turns.append(turn)
+        if len(self._kept) > self._most:
+            self._kept = {who: at for who, at in self._kept.items() if now <= at + _FORGET}
+        return turn
+
+
+class ReadLimits:
+    """The lanes of reads. Each slows down as ARM says that less is left, whoever spends it."""
+
+    def __init__(self, budget: ReadBudget, timer: Timer, remaining: Callable[[], int]) -> None:
+        def factor() -> float:
+            left = remaining()
+            return 1.0 if left < 0 or left >= budget.reserve else max(_FLOOR, left / budget.reserve)
+
+        self.urgent = Pace(budget.urgent_rate, budget.burst, timer, factor)
+        self.steady = Pace(budget.steady_rate, budget.burst, timer, factor)
+        self.stats = Pace(budget.stats_rate, budget.burst, timer, factor)
+
+
+class AciLimits:
+    """Shared by the nodes of a process. `remaining` is ARM's last word on reads (-1: none yet)."""
+
+    def __init__(
+        self,
+        timer: Timer,
+        remaining: Callable[[], int],
+        *,
+        creates: int = 300,
+        deletes: int = 300,
+        budget: ReadBudget | None = None,
+    ) -> None:
+        self.creates = Allowance(creates, timer)
+        self.deletes = Allowance(deletes, timer)
+        self.reads = ReadLimits(budget or ReadBudget(), timer, remaining)
