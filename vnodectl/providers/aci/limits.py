@@ -32,6 +32,9 @@ class Allowance:
         self._most = per_hour
         self._few = max(1, per_hour // PER_MINUTES)
         self._turns: deque[float] = deque(maxlen=per_hour)
+        """When those may go that have asked, in order."""
+        self._went: deque[float] = deque(maxlen=per_hour)
+        """When they went, which may be later."""
         self._kept: dict[Hashable, float] = {}
 
     def take(self, who: Hashable) -> float:
@@ -40,26 +43,37 @@ class Allowance:
         turn = self._kept.get(who)
         if turn is None or now > turn + _FORGET:
             turn = self._turn(now)
+        turn = max(turn, self._free(self._went, now))
         if turn > now:
             self._kept[who] = turn
             return turn - now
         self._kept.pop(who, None)
+        self._went.append(now)
         return 0.0
+
+    @property
+    def waiting(self) -> int:
+        """How many have been told to come back."""
+        now = self._timer.now()
+        return sum(1 for turn in self._kept.values() if now <= turn + _FORGET)
 
     def forget(self, who: Hashable) -> None:
         self._kept.pop(who, None)
 
     def _turn(self, now: float) -> float:
-        turns = self._turns
-        turn = now
-        if len(turns) >= self._few:
-            turn = max(turn, turns[-self._few] + MINUTES)
-        if len(turns) >= self._most:
-            turn = max(turn, turns[0] + HOUR)
-        turns.append(turn)
+        turn = self._free(self._turns, now)
+        self._turns.append(turn)
         if len(self._kept) > self._most:
             self._kept = {who: at for who, at in self._kept.items() if now <= at + _FORGET}
         return turn
+
+    def _free(self, times: deque[float], now: float) -> float:
+        """The first moment from `now` on at which one more fits."""
+        if len(times) >= self._few:
+            now = max(now, times[-self._few] + MINUTES)
+        if len(times) >= self._most:
+            now = max(now, times[0] + HOUR)
+        return now
 
 
 class ReadLimits:

@@ -26,6 +26,7 @@ from typing import Protocol
 from vnodectl.clouds.azure import AzureError, AzureForbidden, AzureNotFound, AzureThrottled, AzureUnauthorized
 from vnodectl.clouds.azure.tags import Owner
 from vnodectl.errors import VnodectlError
+from vnodectl.providers.aci.events import Known, news
 from vnodectl.providers.aci.limits import ReadLimits
 from vnodectl.providers.aci.names import pod_of
 from vnodectl.providers.aci.settings import ReadBudget
@@ -97,6 +98,8 @@ class Tracked:
     errors: int = 0
     looks: int = 0
     ticket: int = 0
+    told: frozenset[Known] | None = None
+    """Events that the pod has; None for a group of an earlier life of this process, which told them."""
 
 
 class Observer:
@@ -125,6 +128,8 @@ class Observer:
         self._slots = asyncio.Semaphore(budget.concurrency)
         self._failures = 0
         self._healthy: bool | None = None
+        self.reads = dict.fromkeys(("list", "urgent", "rotation"), 0)
+        """Reads by what they were spent on; a list is one, whatever its pages."""
 
     # --- what the provider did --------------------------------------------------------------------
 
@@ -134,7 +139,7 @@ class Observer:
     def accepted(self, key: PodKey, name: str, operation: str = "") -> None:
         """ARM has accepted the group's creation, or it was found to exist."""
         now = self._timer.now()
-        tracked = Tracked(key, name, accepted_at=now, operation=operation, changed_at=now)
+        tracked = Tracked(key, name, accepted_at=now, operation=operation, changed_at=now, told=frozenset())
         self._tracked[key] = tracked
         self._plan(tracked, URGENT, self._budget.settling_interval)
 
@@ -188,6 +193,7 @@ class Observer:
 
     async def _list_once(self) -> None:
         began = self._timer.now()
+        self.reads["list"] += 1
         present: set[PodKey] = set()
         for group in await self._groups.list():
             key = pod_of(group, self._owner)
@@ -246,11 +252,13 @@ class Observer:
 
     async def _looker(self, ranks: tuple[int, ...], lane: int, pace: Pace) -> None:
         """Starts GETs of the given ranks when they are due and the lane's budget allows it."""
+        why = "rotation" if lane else "urgent"
         for turn in itertools.count(1):
             order = ranks[::-1] if turn % _FAIR_SHARE == 0 else ranks
             tracked = await self._next(order, lane)
             await pace.take()
             await self._slots.acquire()
+            self.reads[why] += 1
             self._tasks.start(self._look(tracked), f"aci-get {tracked.name}")
 
     async def _next(self, ranks: tuple[int, ...], lane: int) -> Tracked:
@@ -307,6 +315,7 @@ class Observer:
             tracked.status, tracked.changed_at, tracked.looks = status, now, 0
         tracked.looks += 1
         tracked.finished = finished(group)
+        self._tell_events(tracked, group)
         self._outbox.put(Seen(tracked.key, status))
         if status.get("phase") == "Failed" and tracked.deleting_at is None:
             tracked.failed = True
@@ -315,6 +324,13 @@ class Observer:
             await self._groups.delete(tracked.name)
         elif tracked.ticket == ticket:
             self._plan_next(tracked, group, now)
+
+    def _tell_events(self, tracked: Tracked, group: JSON) -> None:
+        fresh, known = news(tracked.key, group, tracked.told or frozenset())
+        if tracked.told is not None:
+            for happened in fresh:
+                self._outbox.put(happened)
+        tracked.told = known
 
     def _plan_next(self, tracked: Tracked, group: JSON, now: float) -> None:
         budget = self._budget

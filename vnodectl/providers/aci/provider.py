@@ -25,6 +25,7 @@ from vnodectl.providers.timing import LoopTimer, Timer
 from vnodectl.runtime.provider import (
     JSON,
     LogOptions,
+    Metric,
     NodeInfo,
     NotFound,
     PodKey,
@@ -156,6 +157,59 @@ class AciProvider:
 
     def volume_secrets(self, persistent_volume: JSON, namespace: str) -> Sequence[tuple[str, str]]:
         return shares.volume_secrets(persistent_volume, namespace)
+
+    def metrics(self) -> Sequence[Metric]:
+        """`vnodectl_azure_requests_total` is the whole process's; the rest is this node's."""
+        meter = self._groups.session.meter
+        kinds: dict[tuple[str, ...], float] = {
+            ("read",): meter.reads,
+            ("write",): meter.writes,
+            ("delete",): meter.deletes,
+        }
+        left: dict[tuple[str, ...], float] = {
+            ("read",): meter.remaining_reads,
+            ("write",): meter.remaining_writes,
+        }
+        waiting: dict[tuple[str, ...], float] = {
+            ("create",): self._limits.creates.waiting,
+            ("delete",): self._limits.deletes.waiting,
+        }
+        return (
+            Metric(
+                "vnodectl_azure_requests_total",
+                "counter",
+                "Requests to Azure Resource Manager by this process, retries included.",
+                kinds,
+                ("kind",),
+            ),
+            Metric(
+                "vnodectl_azure_throttled_total",
+                "counter",
+                "Requests to Azure Resource Manager by this process that were answered with 429.",
+                {(): meter.throttled},
+            ),
+            Metric(
+                "vnodectl_azure_remaining_requests",
+                "gauge",
+                "What is left of the subscription's requests, as Azure said last; -1: nothing yet.",
+                left,
+                ("kind",),
+            ),
+            Metric(
+                "vnodectl_azure_observations_total",
+                "counter",
+                "Looks at container groups: lists, urgent looks at one, and the rotation over the rest.",
+                {(why,): count for why, count in self._observer.reads.items()},
+                ("why",),
+            ),
+            Metric(
+                "vnodectl_azure_paced",
+                "gauge",
+                "Creates and deletes that wait for their turn under the service's limits.",
+                waiting,
+                ("kind",),
+            ),
+        )
 
     def _subnet(self, pod: JSON) -> str:
         try:
