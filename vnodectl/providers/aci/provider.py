@@ -10,7 +10,7 @@ from vnodectl.clouds.azure.session import CONTAINER_INSTANCE_API
 from vnodectl.errors import UsageError, VnodectlError
 from vnodectl.providers.aci import annotations as table
 from vnodectl.providers.aci import exec as aci_exec
-from vnodectl.providers.aci import group, probes, shares
+from vnodectl.providers.aci import group, probes, shares, stats
 from vnodectl.providers.aci import logs as aci_logs
 from vnodectl.providers.aci.failures import of_create, of_request
 from vnodectl.providers.aci.groups import Groups
@@ -29,6 +29,7 @@ from vnodectl.runtime.provider import (
     NodeInfo,
     NotFound,
     PodKey,
+    PodStats,
     ProbeKind,
     Rejected,
     ResolvedPod,
@@ -44,6 +45,7 @@ class AciProvider:
     """One virtual node's groups in one resource group. Groups of others in it are never touched."""
 
     name = "azure"
+    stats_batch = stats.BATCH
 
     def __init__(
         self,
@@ -65,6 +67,14 @@ class AciProvider:
         self._limits = limits
         self._preparer = preparer
         self._observer = Observer(groups, identity.owner, budget, timer, limits.reads)
+        self._stats = stats.Stats(
+            groups.session,
+            settings.resource_group,
+            settings.region,
+            limits.reads.stats,
+            timer,
+            lambda: datetime.now(UTC).timestamp(),
+        )
 
     async def node(self) -> NodeInfo:
         return NodeInfo(
@@ -157,6 +167,10 @@ class AciProvider:
 
     def volume_secrets(self, persistent_volume: JSON, namespace: str) -> Sequence[tuple[str, str]]:
         return shares.volume_secrets(persistent_volume, namespace)
+
+    async def stats(self, keys: Sequence[PodKey]) -> Sequence[PodStats]:
+        known = ((key, self._observer.find(key)) for key in keys)
+        return await self._stats.read({key: one.name for key, one in known if one and not one.vanished})
 
     def metrics(self) -> Sequence[Metric]:
         """`vnodectl_azure_requests_total` is the whole process's; the rest is this node's."""
