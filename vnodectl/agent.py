@@ -296,10 +296,14 @@ async def _opener(
     """What the nodes of this process share of their cloud: credentials, connections, read budgets."""
     if settings.provider is ProviderName.ACI:
         from vnodectl.clouds.azure import AzureSession, AzureSettings
-        from vnodectl.providers.aci import AciSettings, create_provider
+        from vnodectl.providers.aci import AciSettings, create_provider, shared_limits
+        from vnodectl.providers.aci.preparing import image_registry
+        from vnodectl.providers.timing import LoopTimer
 
         place = AciSettings.from_environment(environ)
         async with AzureSession(AzureSettings.from_environment(environ)) as session:
+            limits = shared_limits(session, place, LoopTimer())
+            registry = image_registry(session, LoopTimer(), place.insecure_registries)
 
             @asynccontextmanager
             async def aci(name: str) -> AsyncIterator[Provider]:
@@ -310,6 +314,8 @@ async def _opener(
                     connector=settings.connector or settings.node_name,
                     os_type=settings.os_type,
                     capacity=settings.capacity,
+                    limits=limits,
+                    registry=registry,
                 )
                 try:
                     yield provider

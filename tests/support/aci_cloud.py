@@ -127,6 +127,7 @@ async def aci_cloud(
     os_type: str = "Linux",
     config: dict[str, Any] | None = None,
     budget: ReadBudget = BRISK,
+    settings: AciSettings | None = None,
 ) -> AsyncIterator[AciCloud]:
     """An observed provider of one node, and the cloud behind it."""
     engine = engine or ScriptedEngine()
@@ -136,7 +137,7 @@ async def aci_cloud(
     ):
         provider = create_provider(
             session,
-            AciSettings(GROUP, LOCATION),
+            settings or AciSettings(GROUP, LOCATION),
             node_name=NODE,
             connector=CONNECTOR,
             os_type=os_type,

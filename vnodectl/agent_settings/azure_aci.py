@@ -26,12 +26,10 @@ COMPOSED: Mapping[str, str] = {
 IGNORED: Mapping[str, str] = {
     "ACI_SUBNET_CIDR": "subnets are not created; the one that is named must exist and be delegated",
     "ACI_EXTRA_USER_AGENT": "requests carry vnodectl's own user agent",
-    "CLUSTER_CIDR": "no kube-proxy is put into container groups",
+    "CLUSTER_CIDR": "kube-proxy side-cars are asked for by aci-kube-proxy-cidr",
     "ENABLE_REAL_TIME_METRICS": "usage is measured through Azure's API",
-    "CLUSTER_RESOURCE_ID": "log analytics is not configured by the agent",
-    "LOG_ANALYTICS_AUTH_LOCATION": "log analytics is not configured by the agent",
-    "LOG_ANALYTICS_ID": "log analytics is not configured by the agent",
-    "LOG_ANALYTICS_KEY": "log analytics is not configured by the agent",
+    "CLUSTER_RESOURCE_ID": "log analytics gets no cluster's metadata",
+    "LOG_ANALYTICS_AUTH_LOCATION": "give the workspace's ID and key themselves",
     "OCAGENT_ENDPOINT": "traces go by OpenTelemetry, see traces",
     "OCAGENT_INSECURE": "traces go by OpenTelemetry, see traces",
 }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from vnodectl.runtime.provider import Gone, Seen, Sighting
+from vnodectl.runtime.provider import Gone, Happened, Seen, Sighting
 
 
 class Outbox:
-    """Sightings not yet taken, the newest of each pod only: facts are level-based."""
+    """Sightings not yet taken, the newest of each pod only: facts are level-based. What happened stays."""
 
     def __init__(self) -> None:
         self._waiting: dict[object, Sighting] = {}
@@ -17,6 +17,8 @@ class Outbox:
 
     def put(self, sighting: Sighting) -> None:
         slot: object = sighting.key if isinstance(sighting, (Seen, Gone)) else type(sighting)
+        if isinstance(sighting, Happened):
+            slot = object()
         self._waiting.pop(slot, None)
         self._waiting[slot] = sighting
         self._ready.set()

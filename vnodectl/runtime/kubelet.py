@@ -28,7 +28,13 @@ from vnodectl.runtime.lookups import Lookups
 from vnodectl.runtime.metrics import NodeMetrics
 from vnodectl.runtime.node import NodeConfig, NodeController
 from vnodectl.runtime.pods import WORKERS, PodController
-from vnodectl.runtime.provider import Health, NodeInfo, Provider, SupportsPersistentVolumes
+from vnodectl.runtime.provider import (
+    Health,
+    NodeInfo,
+    Provider,
+    ReportsMetrics,
+    SupportsPersistentVolumes,
+)
 from vnodectl.runtime.tracing import Tracer
 from vnodectl.runtime.usage import NodeUsage
 from vnodectl.settings import TAINT_KEY
@@ -102,6 +108,8 @@ class Kubelet:
         )
         metrics = NodeMetrics(config.node_name, self._tracer)
         metrics.show_health(lambda: self._well)
+        if isinstance(provider, ReportsMetrics):
+            metrics.show_provider(provider)
         pods = PodController(
             client,
             provider,

@@ -259,5 +259,14 @@ class NodeMetrics:
             lambda: {(): int(well())},
         )
 
+    def show_provider(self, provider: contract.ReportsMetrics) -> None:
+        """The provider's own numbers. Raises ValueError for a name that exists already."""
+
+        def show(name: str) -> Callable[[], Reading]:
+            return lambda: next(one.values for one in provider.metrics() if one.name == name)
+
+        for one in provider.metrics():
+            self.registry.read(one.name, one.kind, one.help, show(one.name), one.labels)
+
     def text(self) -> str:
         return self.registry.text()

@@ -497,6 +497,26 @@ class PodStats:
     interfaces: tuple[Interface, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number of a provider's own for /metrics. `name` begins with `vnodectl_` and the provider's name and
+    ends as Prometheus wants it (a counter with `_total`); `kind` is counter or gauge; `values` is by the
+    values of `labels`, `{(): 1.5}` where there are none.
+    """
+
+    name: str
+    kind: str
+    help: str
+    values: Mapping[tuple[str, ...], float]
+    labels: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class ReportsMetrics(Protocol):
+    def metrics(self) -> Sequence[Metric]:
+        """All of its numbers as they are now: always the same metrics. Called at each scrape; be quick."""
+
+
 @runtime_checkable
 class SupportsStats(Protocol):
     stats_batch: int

@@ -18,7 +18,7 @@ from vnodectl.errors import CloudUnreachable, VnodectlError
 from vnodectl.providers.aci.names import group_name, group_tags
 from vnodectl.providers.aci.observe import Observer
 from vnodectl.providers.aci.settings import ReadBudget
-from vnodectl.runtime.provider import Gone, Health, Listed, PodKey, Seen, Sighting
+from vnodectl.runtime.provider import Gone, Happened, Health, Listed, PodKey, Seen, Sighting
 
 OWNER = Owner("node", "release")
 RUNNING = {"state": "Running", "startTime": "2026-01-01T00:00:00Z"}
@@ -364,18 +364,78 @@ async def test_a_group_whose_tags_name_another_pod_is_not_this_pod_s() -> None:
         assert _key("web") in watch.gone()
 
 
-@pytest.mark.parametrize("count", [20, 200])
-async def test_steady_reads_do_not_grow_with_the_number_of_pods(count: int) -> None:
+PAGE = 100
+
+
+async def _reads_a_minute(count: int, minutes: int = 3) -> tuple[float, float]:
+    """(GETs, pages of LISTs) a minute of `count` pods that nothing happens to."""
     cloud = Cloud()
     for index in range(count):
         cloud.add(_key(f"web-{index}"), RUNNING)
     async with watching(cloud) as watch:
         await watch.timer.advance(150)
-        before = sum(cloud.reads.values())
-        await watch.timer.advance(60)
-        spent = sum(cloud.reads.values()) - before
-        assert spent <= 2 * 60 + 1
-        assert set(cloud.reads) == set(cloud.groups), "the rotation reaches everybody"
+        gets, lists = sum(cloud.reads.values()), cloud.lists
+        await watch.timer.advance(60 * minutes)
+        gets, lists = sum(cloud.reads.values()) - gets, cloud.lists - lists
+    assert watch.observer.reads["list"] == cloud.lists
+    assert watch.observer.reads["rotation"] + watch.observer.reads["urgent"] == sum(cloud.reads.values())
+    return gets / minutes, lists * -(-count // PAGE) / minutes
+
+
+async def test_steady_reads_do_not_grow_with_the_number_of_pods() -> None:
+    """A minute costs one GET for each pod up to the rotation's 120, and two LISTs of so many pages."""
+    found = {count: await _reads_a_minute(count) for count in (100, 1000, 5000)}
+    assert found == {100: (100, 2), 1000: (120, 20), 5000: (120, 100)}
+
+
+async def test_the_rotation_reaches_everybody() -> None:
+    cloud = Cloud()
+    for index in range(200):
+        cloud.add(_key(f"web-{index}"), RUNNING)
+    async with watching(cloud) as watch:
+        await watch.timer.advance(150)
+        assert set(cloud.reads) == set(cloud.groups)
+
+
+def _event(name: str, message: str, *, count: int = 1, kind: str = "Normal") -> dict[str, Any]:
+    time = f"2026-01-01T00:00:{count:02d}Z"
+    return {"name": name, "message": message, "count": count, "type": kind, "lastTimestamp": time}
+
+
+async def test_events_are_told_once_and_again_when_they_repeat() -> None:
+    cloud = Cloud()
+    async with watching(cloud) as watch:
+        name = cloud.add(_key("web"), provisioning="Creating")
+        events: list[Any] = [_event("Pulling", "pulling image x")]
+        main = cloud.groups[name]["properties"]["containers"][0]["properties"]
+        main["instanceView"]["events"] = events
+        watch.observer.accepted(_key("web"), name, "op")
+        await watch.timer.advance(20)
+        told = [one for one in watch.said if isinstance(one, Happened)]
+        assert told == [Happened(_key("web"), "Normal", "Pulling", "pulling image x", "main")]
+        events[0] = _event("Pulling", "pulling image x", count=2)
+        cloud.groups[name]["properties"]["instanceView"] = {
+            "events": [_event("FailedScheduling", "no room", count=3, kind="Warning")]
+        }
+        await watch.timer.advance(20)
+        told = [one for one in watch.said if isinstance(one, Happened)]
+        assert [(one.reason, one.type, one.container) for one in told[1:]] == [
+            ("Pulling", "Normal", "main"),
+            ("FailedScheduling", "Warning", ""),
+        ]
+
+
+async def test_events_of_a_group_from_an_earlier_life_are_not_told_again() -> None:
+    cloud = Cloud()
+    name = cloud.add(_key("web"), RUNNING)
+    view = cloud.groups[name]["properties"]["containers"][0]["properties"]["instanceView"]
+    view["events"] = [_event("Started", "started container main")]
+    async with watching(cloud) as watch:
+        await watch.timer.advance(5)
+        assert not [one for one in watch.said if isinstance(one, Happened)]
+        view["events"] = [*view["events"], _event("Killing", "stopping", count=5)]
+        await watch.timer.advance(90)
+        assert [one.reason for one in watch.said if isinstance(one, Happened)] == ["Killing"]
 
 
 async def test_jobs_come_before_servers_but_servers_get_their_share() -> None:

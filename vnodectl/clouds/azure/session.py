@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -75,6 +75,7 @@ class AzureSession:
         self._credential: Any = None
         self._arm: Any = None
         self._graph: Any = None
+        self._metrics: Any = None
         self._instances: ContainerInstanceManagementClient | None = None
         self._services: ContainerServiceClient | None = None
 
@@ -97,7 +98,7 @@ class AzureSession:
 
     async def aclose(self) -> None:
         await self._stack.aclose()
-        self._http = self._credential = self._arm = self._graph = None
+        self._http = self._credential = self._arm = self._graph = self._metrics = None
         self._instances = self._services = None
 
     # --- the pipeline -----------------------------------------------------------------------------
@@ -194,6 +195,26 @@ class AzureSession:
             )
         url = self.settings.graph_endpoint + path
         return (await self._exchange(self._graph, "GET", url, params, None, retries=True)).body
+
+    async def metrics(self, region: str, params: Mapping[str, str], resource_ids: Sequence[str]) -> JSON:
+        """Azure Monitor's metrics of up to 50 resources of one type in one region (`metrics:getBatch`)."""
+        base = self.settings.metrics_endpoint(region)
+        if self._metrics is None:
+            from azure.mgmt.core import AsyncARMPipelineClient
+
+            self._metrics = AsyncARMPipelineClient(
+                base,
+                policies=transport.policies(self._credential, self.settings.metrics_scope, CallMeter()),
+                transport=transport.transport(self.http),
+            )
+        url = f"{base}{self.subscription}/metrics:getBatch"
+        body = {"resourceids": list(resource_ids)}
+        return (await self._exchange(self._metrics, "POST", url, params, body, retries=False)).body
+
+    async def token(self, scope: str) -> str:
+        """A bearer token of this identity, for a service of Azure's that is not ARM; a secret."""
+        with azure_errors(self.redact):
+            return str((await self._credential.get_token(scope)).token)
 
     async def clock_skew(self) -> float | None:
         """Seconds that ARM's clock is ahead of this machine's; None where it does not tell.

@@ -16,7 +16,8 @@ from vnodectl.errors import UsageError
 class Cloud:
     """One of Microsoft's clouds. `audience` is the resource that ARM's tokens are issued for.
 
-    `graph` is Microsoft Graph's endpoint and audience (learn.microsoft.com/graph/deployments).
+    `graph` is Microsoft Graph's endpoint and audience (learn.microsoft.com/graph/deployments), `metrics` the
+    audience of Azure Monitor's metrics; a region's endpoint is a host below it.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Cloud:
     arm_endpoint: str
     audience: str
     graph: str
+    metrics: str
 
 
 # Names as in `az cloud list`; audiences as in azure.mgmt.core.tools.get_arm_endpoints.
@@ -33,6 +35,7 @@ PUBLIC = Cloud(
     "https://management.azure.com",
     "https://management.azure.com",
     "https://graph.microsoft.com",
+    "https://metrics.monitor.azure.com",
 )
 CHINA = Cloud(
     "AzureChinaCloud",
@@ -40,6 +43,7 @@ CHINA = Cloud(
     "https://management.chinacloudapi.cn",
     "https://management.chinacloudapi.cn",
     "https://microsoftgraph.chinacloudapi.cn",
+    "https://metrics.monitor.azure.cn",
 )
 US_GOVERNMENT = Cloud(
     "AzureUSGovernment",
@@ -47,6 +51,7 @@ US_GOVERNMENT = Cloud(
     "https://management.usgovcloudapi.net",
     "https://management.core.usgovcloudapi.net",
     "https://graph.microsoft.us",
+    "https://metrics.monitor.azure.us",
 )
 CLOUDS = (PUBLIC, CHINA, US_GOVERNMENT)
 
@@ -62,7 +67,8 @@ class AzureSettings:
 
     `arm_endpoint` and `authority_host` are https URLs; each is derived from the other where only one
     is given and it is one of Microsoft's. `ca_bundle` is a PEM file trusted besides the system roots.
-    `graph_host` is Microsoft Graph's https URL, for a private cloud that has it elsewhere than ARM.
+    `graph_host` is Microsoft Graph's https URL, for a private cloud that has it elsewhere than ARM;
+    `metrics_host` Azure Monitor's for metrics in batches, for one that has it at all.
     """
 
     subscription_id: str = ""
@@ -75,6 +81,7 @@ class AzureSettings:
     arm_endpoint: str = PUBLIC.arm_endpoint
     ca_bundle: str = ""
     graph_host: str = ""
+    metrics_host: str = ""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> AzureSettings:
@@ -94,6 +101,7 @@ class AzureSettings:
             federated_token_file=env.get("AZURE_FEDERATED_TOKEN_FILE", ""),
             ca_bundle=env.get("VNODECTL_CA_BUNDLE", ""),
             graph_host=_https("VNODECTL_GRAPH_ENDPOINT", env.get("VNODECTL_GRAPH_ENDPOINT", "")),
+            metrics_host=_https("VNODECTL_METRICS_ENDPOINT", env.get("VNODECTL_METRICS_ENDPOINT", "")),
         )
         cloud = _cloud_of(authority, endpoint)
         if not settings.subscription_id:
@@ -114,6 +122,12 @@ class AzureSettings:
         return f"{_cloud_of(self.authority_host, self.arm_endpoint).audience}/.default"
 
     @property
+    def registry_scope(self) -> str:
+        """The OAuth scope of tokens that Azure Container Registry exchanges; other clouds take ARM's."""
+        cloud = _cloud_of(self.authority_host, self.arm_endpoint)
+        return "https://containerregistry.azure.net/.default" if cloud is PUBLIC else self.scope
+
+    @property
     def graph_endpoint(self) -> str:
         """Of the cloud; a private one (the sandbox) has everything at one address."""
         known = next((one for one in CLOUDS if _host(one.arm_endpoint) == _host(self.arm_endpoint)), None)
@@ -122,6 +136,15 @@ class AzureSettings:
     @property
     def graph_scope(self) -> str:
         return f"{_cloud_of(self.authority_host, self.arm_endpoint).graph}/.default"
+
+    def metrics_endpoint(self, region: str) -> str:
+        """Where Azure Monitor gives metrics of a region in batches; "" where nobody knows."""
+        known = next((one for one in CLOUDS if _host(one.arm_endpoint) == _host(self.arm_endpoint)), None)
+        return self.metrics_host or (f"https://{region}.{_host(known.metrics)}" if known else "")
+
+    @property
+    def metrics_scope(self) -> str:
+        return f"{_cloud_of(self.authority_host, self.arm_endpoint).metrics}/.default"
 
     @property
     def known_authority(self) -> bool:

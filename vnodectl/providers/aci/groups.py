@@ -8,15 +8,18 @@ pollers wait 30 s between two looks. Nothing is retried here: whoever asks knows
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
 from vnodectl.clouds.azure import AzureSession, azure_errors
 from vnodectl.clouds.azure.errors import redact
 from vnodectl.clouds.azure.session import CONTAINER_INSTANCE_API, path_of
+from vnodectl.providers.aci.group import api_version
 from vnodectl.runtime.provider import JSON
 
 _KIND = "Microsoft.ContainerInstance/containerGroups"
+_SECRET_KEYS = frozenset({"secureValue", "password", "storageAccountKey", "workspaceKey"})
 _NO_RETRIES: dict[str, Any] = {"retry_total": 0, "retry_status": 0}
 
 
@@ -59,6 +62,9 @@ class Groups:
 
     async def put(self, name: str, body: JSON) -> Accepted:
         """Create or update; returns when ARM has accepted it. Errors name none of the body's secrets."""
+        if (version := api_version(body)) != CONTAINER_INSTANCE_API:
+            answer = await self.session.request("PUT", self._path(name), version, body=body, retries=False)
+            return Accepted(answer.status, _operation(answer.headers))
         secrets = tuple(_secrets(body))
         with azure_errors(lambda text: redact(self.session.redact(text), secrets)):
             poller = await self.session.container_instances().container_groups.begin_create_or_update(
@@ -80,6 +86,11 @@ class Groups:
                 self.resource_group, name, polling=False, cls=_accepted, **_NO_RETRIES
             )
             return cast(Accepted, await poller.result())
+
+    async def restart(self, name: str) -> None:
+        """Start all containers of a running group anew, where they are."""
+        path = f"{self._path(name)}/restart"
+        await self.session.request("POST", path, CONTAINER_INSTANCE_API, retries=False)
 
     async def operation(self, url: str) -> JSON:
         """The body of an `Azure-AsyncOperation` URL: `status` and, when it failed, `error`."""
@@ -119,8 +130,13 @@ class Groups:
 
 
 def _accepted(response: Any, _model: Any, _headers: Any) -> Accepted:
-    headers = response.http_response.headers
-    return Accepted(response.http_response.status_code, headers.get("Azure-AsyncOperation") or "")
+    answer = response.http_response
+    return Accepted(answer.status_code, _operation(answer.headers))
+
+
+def _operation(headers: Mapping[str, str]) -> str:
+    found = (value for name, value in headers.items() if name.lower() == "azure-asyncoperation")
+    return next(found, "")
 
 
 def _secrets(body: Any) -> list[str]:
@@ -128,9 +144,9 @@ def _secrets(body: Any) -> list[str]:
     found: list[str] = []
     if isinstance(body, dict):
         for key, value in body.items():
-            if key in {"secureValue", "password", "storageAccountKey"} and isinstance(value, str):
+            if key in _SECRET_KEYS and isinstance(value, str):
                 found.append(value)
-            elif key == "secret" and isinstance(value, dict):
+            elif key in {"secret", "protectedSettings"} and isinstance(value, dict):
                 found += [one for one in value.values() if isinstance(one, str)]
             else:
                 found += _secrets(value)

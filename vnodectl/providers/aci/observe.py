@@ -26,6 +26,8 @@ from typing import Protocol
 from vnodectl.clouds.azure import AzureError, AzureForbidden, AzureNotFound, AzureThrottled, AzureUnauthorized
 from vnodectl.clouds.azure.tags import Owner
 from vnodectl.errors import VnodectlError
+from vnodectl.providers.aci.events import Known, news
+from vnodectl.providers.aci.limits import ReadLimits
 from vnodectl.providers.aci.names import pod_of
 from vnodectl.providers.aci.settings import ReadBudget
 from vnodectl.providers.aci.status import (
@@ -96,12 +98,21 @@ class Tracked:
     errors: int = 0
     looks: int = 0
     ticket: int = 0
+    told: frozenset[Known] | None = None
+    """Events that the pod has; None for a group of an earlier life of this process, which told them."""
 
 
 class Observer:
     """Keeps what is known of every group of one node and tells it as sightings."""
 
-    def __init__(self, groups: Reader, owner: Owner, budget: ReadBudget, timer: Timer) -> None:
+    def __init__(
+        self,
+        groups: Reader,
+        owner: Owner,
+        budget: ReadBudget,
+        timer: Timer,
+        limits: ReadLimits | None = None,
+    ) -> None:
         self._groups = groups
         self._owner = owner
         self._budget = budget
@@ -113,9 +124,12 @@ class Observer:
         self._list_now = asyncio.Event()
         self._outbox = Outbox()
         self._tasks = OwnedTasks(self._outbox.fail)
+        self._limits = limits or ReadLimits(budget, timer, lambda: groups.remaining_reads)
         self._slots = asyncio.Semaphore(budget.concurrency)
         self._failures = 0
         self._healthy: bool | None = None
+        self.reads = dict.fromkeys(("list", "urgent", "rotation"), 0)
+        """Reads by what they were spent on; a list is one, whatever its pages."""
 
     # --- what the provider did --------------------------------------------------------------------
 
@@ -125,7 +139,7 @@ class Observer:
     def accepted(self, key: PodKey, name: str, operation: str = "") -> None:
         """ARM has accepted the group's creation, or it was found to exist."""
         now = self._timer.now()
-        tracked = Tracked(key, name, accepted_at=now, operation=operation, changed_at=now)
+        tracked = Tracked(key, name, accepted_at=now, operation=operation, changed_at=now, told=frozenset())
         self._tracked[key] = tracked
         self._plan(tracked, URGENT, self._budget.settling_interval)
 
@@ -152,8 +166,8 @@ class Observer:
     async def sightings(self) -> AsyncIterator[Sighting]:
         """Until cancelled. Owns every task it starts."""
         self._tasks.start(self._lister(), "aci-list")
-        self._tasks.start(self._looker((URGENT,), 0, self._budget.urgent_rate), "aci-urgent")
-        self._tasks.start(self._looker((FINISHING, STEADY), 1, self._budget.steady_rate), "aci-steady")
+        self._tasks.start(self._looker((URGENT,), 0, self._limits.urgent), "aci-urgent")
+        self._tasks.start(self._looker((FINISHING, STEADY), 1, self._limits.steady), "aci-steady")
         try:
             while True:
                 yield await self._outbox.take()
@@ -179,6 +193,7 @@ class Observer:
 
     async def _list_once(self) -> None:
         began = self._timer.now()
+        self.reads["list"] += 1
         present: set[PodKey] = set()
         for group in await self._groups.list():
             key = pod_of(group, self._owner)
@@ -235,19 +250,16 @@ class Observer:
         heapq.heappush(self._queues[rank], (self._timer.now() + delay, tracked.ticket, tracked.key))
         self._wake[0 if rank == URGENT else 1].set()
 
-    async def _looker(self, ranks: tuple[int, ...], lane: int, rate: float) -> None:
+    async def _looker(self, ranks: tuple[int, ...], lane: int, pace: Pace) -> None:
         """Starts GETs of the given ranks when they are due and the lane's budget allows it."""
-        pace = Pace(rate, self._budget.burst, self._timer, self._factor)
+        why = "rotation" if lane else "urgent"
         for turn in itertools.count(1):
             order = ranks[::-1] if turn % _FAIR_SHARE == 0 else ranks
             tracked = await self._next(order, lane)
             await pace.take()
             await self._slots.acquire()
+            self.reads[why] += 1
             self._tasks.start(self._look(tracked), f"aci-get {tracked.name}")
-
-    def _factor(self) -> float:
-        remaining = self._groups.remaining_reads
-        return 0.25 if 0 <= remaining < self._budget.reserve else 1.0
 
     async def _next(self, ranks: tuple[int, ...], lane: int) -> Tracked:
         while True:
@@ -303,6 +315,7 @@ class Observer:
             tracked.status, tracked.changed_at, tracked.looks = status, now, 0
         tracked.looks += 1
         tracked.finished = finished(group)
+        self._tell_events(tracked, group)
         self._outbox.put(Seen(tracked.key, status))
         if status.get("phase") == "Failed" and tracked.deleting_at is None:
             tracked.failed = True
@@ -311,6 +324,13 @@ class Observer:
             await self._groups.delete(tracked.name)
         elif tracked.ticket == ticket:
             self._plan_next(tracked, group, now)
+
+    def _tell_events(self, tracked: Tracked, group: JSON) -> None:
+        fresh, known = news(tracked.key, group, tracked.told or frozenset())
+        if tracked.told is not None:
+            for happened in fresh:
+                self._outbox.put(happened)
+        tracked.told = known
 
     def _plan_next(self, tracked: Tracked, group: JSON, now: float) -> None:
         budget = self._budget

@@ -8,31 +8,44 @@ from datetime import UTC, datetime
 from vnodectl.clouds.azure import AzureNotFound, AzureSession
 from vnodectl.clouds.azure.session import CONTAINER_INSTANCE_API
 from vnodectl.errors import UsageError, VnodectlError
+from vnodectl.providers.aci import annotations as table
 from vnodectl.providers.aci import exec as aci_exec
+from vnodectl.providers.aci import group, probes, shares, stats
 from vnodectl.providers.aci import logs as aci_logs
 from vnodectl.providers.aci.failures import of_create, of_request
 from vnodectl.providers.aci.groups import Groups
+from vnodectl.providers.aci.limits import AciLimits
 from vnodectl.providers.aci.names import group_name, pod_of
 from vnodectl.providers.aci.observe import Observer
+from vnodectl.providers.aci.preparing import Preparer, image_registry
 from vnodectl.providers.aci.settings import AciSettings, NodeIdentity, ReadBudget
 from vnodectl.providers.aci.translate import translate
+from vnodectl.providers.image_registry import ImageRegistry
 from vnodectl.providers.timing import LoopTimer, Timer
 from vnodectl.runtime.provider import (
+    JSON,
     LogOptions,
+    Metric,
     NodeInfo,
     NotFound,
     PodKey,
+    PodStats,
+    ProbeKind,
     Rejected,
     ResolvedPod,
+    Retryable,
     Sighting,
     Streams,
 )
+
+PACED = "Azure Container Instances takes so many {} an hour and in five minutes; this one's turn comes"
 
 
 class AciProvider:
     """One virtual node's groups in one resource group. Groups of others in it are never touched."""
 
     name = "azure"
+    stats_batch = stats.BATCH
 
     def __init__(
         self,
@@ -43,13 +56,25 @@ class AciProvider:
         *,
         budget: ReadBudget,
         timer: Timer,
+        limits: AciLimits,
+        preparer: Preparer,
     ) -> None:
         self._groups = groups
         self._settings = settings
         self._identity = identity
         self._capacity = dict(capacity)
         self._timer = timer
-        self._observer = Observer(groups, identity.owner, budget, timer)
+        self._limits = limits
+        self._preparer = preparer
+        self._observer = Observer(groups, identity.owner, budget, timer, limits.reads)
+        self._stats = stats.Stats(
+            groups.session,
+            settings.resource_group,
+            settings.region,
+            limits.reads.stats,
+            timer,
+            lambda: datetime.now(UTC).timestamp(),
+        )
 
     async def node(self) -> NodeInfo:
         return NodeInfo(
@@ -64,8 +89,11 @@ class AciProvider:
         """A PUT on an existing group would restart its containers, so it is looked for first."""
         if self._observer.find(pod.key) is not None:
             return
-        body = translate(pod, self._settings, self._identity)
+        known = await self._preparer.known(pod)
+        body = translate(pod, self._settings, self._identity, known)
         name = group_name(pod.key)
+        if wait := self._limits.creates.take(pod.key):
+            raise Retryable("CreatesPaced", PACED.format("creates"), retry_after=wait)
         try:
             if await self._exists(pod.key, name):
                 return
@@ -78,6 +106,9 @@ class AciProvider:
         """`grace` is not used: a deleted group's containers get TERM and as long as ACI gives them."""
         known = self._observer.find(key)
         name = known.name if known else group_name(key)
+        self._limits.creates.forget(key)
+        if wait := self._limits.deletes.take(key):
+            raise Retryable("DeletesPaced", PACED.format("deletes"), retry_after=wait)
         try:
             if known is None and not await self._exists(key, name):
                 self._observer.gone(key)
@@ -99,15 +130,106 @@ class AciProvider:
     async def _exists(self, key: PodKey, name: str) -> bool:
         """Whether the pod's group is there already; then it is observed. Rejected for a foreign one."""
         try:
-            group = await self._groups.get(name)
+            found = await self._groups.get(name)
         except AzureNotFound as error:
             if error.code == "ResourceGroupNotFound":
                 raise
             return False
-        if pod_of(group, self._identity.owner) != key:
+        if pod_of(found, self._identity.owner) != key:
             raise Rejected("NameTaken", f"container group {name} exists and belongs to something else")
         self._observer.accepted(key, name)
         return True
+
+    async def restart_container(self, key: PodKey, container: str, *, grace: float) -> None:  # noqa: ARG002
+        """ACI restarts whole groups only, and with the time that it gives itself."""
+        try:
+            await self._groups.restart(self._name(key))
+        except AzureNotFound as error:
+            raise NotFound(f"pod {key} has no container group") from error
+        except VnodectlError as error:
+            raise of_request(error) from error
+        self._observer.look_soon(key)
+
+    def direct_probes(self, pod: JSON) -> Mapping[str, frozenset[ProbeKind]]:
+        """Those of pods in a subnet, which the connector reaches."""
+        if not self._settings.direct_probes or not self._subnet(pod):
+            return {}
+        return probes.direct(pod["spec"]["containers"])
+
+    def probe_failed(self, key: PodKey, container: str, kind: ProbeKind) -> None:  # noqa: ARG002
+        self._observer.look_soon(key)
+
+    def direct_pre_stop(self, pod: JSON) -> frozenset[str]:
+        """All of them: what could not be reached was rejected."""
+        return frozenset(
+            one["name"] for one in pod["spec"]["containers"] if (one.get("lifecycle") or {}).get("preStop")
+        )
+
+    def volume_secrets(self, persistent_volume: JSON, namespace: str) -> Sequence[tuple[str, str]]:
+        return shares.volume_secrets(persistent_volume, namespace)
+
+    async def stats(self, keys: Sequence[PodKey]) -> Sequence[PodStats]:
+        known = ((key, self._observer.find(key)) for key in keys)
+        return await self._stats.read({key: one.name for key, one in known if one and not one.vanished})
+
+    def metrics(self) -> Sequence[Metric]:
+        """`vnodectl_azure_requests_total` is the whole process's; the rest is this node's."""
+        meter = self._groups.session.meter
+        kinds: dict[tuple[str, ...], float] = {
+            ("read",): meter.reads,
+            ("write",): meter.writes,
+            ("delete",): meter.deletes,
+        }
+        left: dict[tuple[str, ...], float] = {
+            ("read",): meter.remaining_reads,
+            ("write",): meter.remaining_writes,
+        }
+        waiting: dict[tuple[str, ...], float] = {
+            ("create",): self._limits.creates.waiting,
+            ("delete",): self._limits.deletes.waiting,
+        }
+        return (
+            Metric(
+                "vnodectl_azure_requests_total",
+                "counter",
+                "Requests to Azure Resource Manager by this process, retries included.",
+                kinds,
+                ("kind",),
+            ),
+            Metric(
+                "vnodectl_azure_throttled_total",
+                "counter",
+                "Requests to Azure Resource Manager by this process that were answered with 429.",
+                {(): meter.throttled},
+            ),
+            Metric(
+                "vnodectl_azure_remaining_requests",
+                "gauge",
+                "What is left of the subscription's requests, as Azure said last; -1: nothing yet.",
+                left,
+                ("kind",),
+            ),
+            Metric(
+                "vnodectl_azure_observations_total",
+                "counter",
+                "Looks at container groups: lists, urgent looks at one, and the rotation over the rest.",
+                {(why,): count for why, count in self._observer.reads.items()},
+                ("why",),
+            ),
+            Metric(
+                "vnodectl_azure_paced",
+                "gauge",
+                "Creates and deletes that wait for their turn under the service's limits.",
+                waiting,
+                ("kind",),
+            ),
+        )
+
+    def _subnet(self, pod: JSON) -> str:
+        try:
+            return group.subnet(table.of(pod), self._settings, self._identity)
+        except Rejected:
+            return ""
 
     def observe(self) -> AsyncIterator[Sighting]:
         return self._observer.sightings()
@@ -160,8 +282,12 @@ def create_provider(
     capacity: Mapping[str, str],
     budget: ReadBudget | None = None,
     timer: Timer | None = None,
+    limits: AciLimits | None = None,
+    registry: ImageRegistry | None = None,
 ) -> AciProvider:
     """The provider of one virtual node; `session` must be open and stays the caller's.
+
+    `limits` and `registry` are what the nodes of one process share; without them the node has its own.
 
     `connector` is the release's name, `os_type` Linux or Windows, `capacity` Kubernetes quantities by
     resource name. Raises `UsageError` for a Windows node in a subnet, which ACI does not have.
@@ -173,11 +299,35 @@ def create_provider(
             "Azure Container Instances runs Windows groups outside virtual networks only",
             hint="unset VNODECTL_ACI_SUBNET_ID for the Windows connector",
         )
+    if settings.cluster_cidr and not settings.api_server:
+        raise UsageError(
+            "VNODECTL_ACI_KUBE_PROXY_CIDR needs VNODECTL_API_SERVER",
+            hint="give the API server's URL as pods in the subnet reach it",
+        )
+    timer, budget = timer or LoopTimer(), budget or ReadBudget()
+    groups = Groups(session, settings.resource_group)
+    identity = NodeIdentity(node_name, connector, os_type)
+    registry = registry or image_registry(session, timer, settings.insecure_registries)
     return AciProvider(
-        Groups(session, settings.resource_group),
+        groups,
         settings,
-        NodeIdentity(node_name, connector, os_type),
+        identity,
         capacity,
-        budget=budget or ReadBudget(),
-        timer=timer or LoopTimer(),
+        budget=budget,
+        timer=timer,
+        limits=limits or shared_limits(session, settings, timer, budget),
+        preparer=Preparer(settings, identity, registry),
+    )
+
+
+def shared_limits(
+    session: AzureSession, settings: AciSettings, timer: Timer, budget: ReadBudget | None = None
+) -> AciLimits:
+    """What all nodes of one process may ask of the subscription together."""
+    return AciLimits(
+        timer,
+        lambda: session.meter.remaining_reads,
+        creates=settings.creates,
+        deletes=settings.deletes,
+        budget=budget,
     )

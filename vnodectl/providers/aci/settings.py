@@ -40,7 +40,8 @@ class AciSettings:
     not say otherwise. `direct_probes`: the connector reaches pods in subnets, and probes them itself.
     `cluster_cidr`: pods in subnets get a kube-proxy side-car, and this is the cluster's pod network.
     `api_server` is the API server's URL as pods reach it. `creates` and `deletes` are how many ACI allows
-    an hour (300 each unless raised); a third of that may come within five minutes.
+    an hour (300 each unless raised); a third of that may come within five minutes. `insecure_registries` are
+    hosts that are asked about images by plain HTTP.
     """
 
     resource_group: str
@@ -60,6 +61,7 @@ class AciSettings:
     api_server: str = ""
     creates: int = 300
     deletes: int = 300
+    insecure_registries: frozenset[str] = frozenset()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> AciSettings:
@@ -80,7 +82,6 @@ class AciSettings:
             raise UsageError(
                 "VNODECTL_ACI_LOG_ANALYTICS_ID and VNODECTL_ACI_LOG_ANALYTICS_KEY are needed together"
             )
-        identities = env.get("VNODECTL_ACI_IDENTITIES", "").replace(";", ",").split(",")
         return cls(
             resource_group=env["VNODECTL_ACI_RESOURCE_GROUP"],
             region=env["VNODECTL_ACI_REGION"].replace(" ", "").lower(),
@@ -91,7 +92,7 @@ class AciSettings:
             gpu_sku=env.get("VNODECTL_ACI_GPU_SKU", ""),
             zone=env.get("VNODECTL_ACI_ZONE", ""),
             tags=tags,
-            identities=tuple(one.strip() for one in identities if one.strip()),
+            identities=tuple(_words(env, "VNODECTL_ACI_IDENTITIES")),
             registry_identity=env.get("VNODECTL_ACI_REGISTRY_IDENTITY", ""),
             log_analytics=LogAnalytics(workspace, key) if workspace else None,
             direct_probes=_yes(env, "VNODECTL_ACI_DIRECT_PROBES", default=True),
@@ -99,7 +100,12 @@ class AciSettings:
             api_server=env.get("VNODECTL_API_SERVER", ""),
             creates=_number(env, "VNODECTL_ACI_CREATES_PER_HOUR", 300),
             deletes=_number(env, "VNODECTL_ACI_DELETES_PER_HOUR", 300),
+            insecure_registries=frozenset(_words(env, "VNODECTL_INSECURE_REGISTRIES")),
         )
+
+
+def _words(env: Mapping[str, str], name: str) -> list[str]:
+    return [one.strip() for one in env.get(name, "").replace(";", ",").split(",") if one.strip()]
 
 
 def _yes(env: Mapping[str, str], name: str, *, default: bool) -> bool:
@@ -139,13 +145,15 @@ class ReadBudget:
 
     Rates in reads per second, intervals in seconds. `urgent_rate` bounds GETs of groups that are being
     created, started or deleted, or that changed a moment ago; `steady_rate` bounds the rotation over the
-    rest, whatever their number. Below `reserve` remaining reads the rates fall to a quarter.
+    rest, whatever their number, `stats_rate` those of usage where it has to be read group by group. Below
+    `reserve` remaining reads the rates fall in proportion.
     """
 
     urgent_rate: float = 10.0
     steady_rate: float = 2.0
+    stats_rate: float = 1.0
     burst: int = 30
-    reserve: int = 60
+    reserve: int = 100
     concurrency: int = 8
     list_interval: float = 30.0
     settling_interval: float = 2.0
