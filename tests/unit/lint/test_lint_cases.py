@@ -22,7 +22,8 @@ TRANSLATORS = ("vnodectl.providers.aci.translate", "vnodectl.providers.eci.trans
 
 
 def sized(text: str) -> str:
-    return text.replace("LARGE", "x" * 33_000).replace("HALF", "x" * 16_000)
+    tags = ";".join(f"t{number}=v" for number in range(60))
+    return text.replace("LARGE", "x" * 33_000).replace("HALF", "x" * 16_000).replace("MANY_TAGS", tags)
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
@@ -73,12 +74,12 @@ def _module(name: str) -> ModuleSpec | None:
 
 
 def raises(file: Path) -> Iterator[tuple[int, int]]:
-    """First and last line of every `raise Rejected(…)` and `raise rejected(…)`."""
+    """First and last line of every `raise Rejected(…)`, `raise rejected(…)` and `raise invalid(…)`."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             called = node.exc.func
             name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
-            if name in {"Rejected", "rejected"}:
+            if name in {"Rejected", "rejected", "invalid"}:
                 yield node.lineno, node.end_lineno or node.lineno
 
 
