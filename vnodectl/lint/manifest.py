@@ -17,7 +17,7 @@ from vnodectl.lint.model import JSON, Steps
 from vnodectl.lint.paths import look
 from vnodectl.lint.workloads import Workload, containers, mapping, objects
 from vnodectl.runtime.env import field_value
-from vnodectl.runtime.facts import Claimed, Facts, NodeFacts, Unresolved, needs
+from vnodectl.runtime.facts import Claimed, Facts, Needs, NodeFacts, Unresolved, needs
 from vnodectl.runtime.provider import PodKey, ResolvedPod
 from vnodectl.runtime.resolve import resolve
 
@@ -203,12 +203,12 @@ def resolved(pod: JSON, known: Known, cloud: Cloud) -> ResolvedPod:
     return resolve(key, pod, _facts(pod, known, cloud))[0]
 
 
-def config_map_names(work: Workload) -> frozenset[str]:
-    """The ConfigMaps that the pod names; none where it is not written as a pod."""
+def named(work: Workload) -> Needs:
+    """What the pod refers to; nothing where it is not written as a pod."""
     try:
-        return needs({"spec": work.spec}).config_maps
+        return needs({"spec": work.spec})
     except (KeyError, TypeError, AttributeError):
-        return frozenset()
+        return Needs(frozenset(), frozenset(), (), services=False)
 
 
 def _facts(pod: JSON, known: Known, cloud: Cloud) -> Facts:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.linting import Case, cases, codes, lint
 
 from vnodectl.lint.catalogue import RULES
@@ -113,3 +119,28 @@ def test_every_rejection_has_a_code_of_its_own() -> None:
     used = {code for case in ALL for code, _ in case.expected}
     assert "VN-L-099" not in used
     assert {one.code for one in RULES if one.rejects} <= used
+
+
+WRONG: tuple[Any, ...] = (None, True, -1, "", "a", [], {}, [None], [1], {"a": 1}, "$(A)", [{}], 1.5)
+SMALL = [case for case in ALL if len(case.manifest) < 5_000]
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield above
+    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in keys:
+        yield from places(value[key], (*above, key))
+
+
+@settings(max_examples=200, deadline=None)
+@given(chance=st.randoms(use_true_random=False))
+def test_a_case_with_a_value_gone_wrong_still_ends_with_a_report(chance: Random) -> None:
+    case = chance.choice(SMALL)
+    objects = list(yaml.safe_load_all(case.manifest))
+    target: Any = chance.choice(objects)
+    *above, last = chance.choice([place for place in places(target) if place])
+    for step in above:
+        target = target[step]
+    target[last] = chance.choice(WRONG)
+    found = lint("\n---\n".join(json.dumps(one) for one in objects), case.placement)
+    assert all(one.code and one.message for one in found.findings)
