@@ -16,6 +16,7 @@ from vnodectl.lint.documents import read
 from vnodectl.lint.engine import Input
 from vnodectl.lint.landing import virtual_node
 from vnodectl.lint.model import Report
+from vnodectl.providers.images import ImageConfig
 
 CASES = Path(__file__).resolve().parent.parent / "unit" / "lint" / "cases"
 SELECTED = {
@@ -56,10 +57,15 @@ def cases() -> Iterator[Case]:
             objects = [pod, *(entry.get("besides") or ())]
             yield Case(
                 name=f"{file.stem}: {entry['name']}",
-                placement=Placement(file.stem, **(entry.get("placement") or {})),
+                placement=_placement(file.stem, entry.get("placement") or {}),
                 manifest="\n---\n".join(yaml.safe_dump(one, sort_keys=False) for one in objects),
                 expected=frozenset((code, path) for code, path in entry["expect"]),
             )
+
+
+def _placement(name: str, given: dict[str, Any]) -> Placement:
+    images = {image: ImageConfig(**config) for image, config in (given.pop("images", None) or {}).items()}
+    return Placement(name, **given, images=images)
 
 
 def _repeated(spec: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from vnodectl.lint import catalogue as rules
 from vnodectl.lint.clouds import Cloud
-from vnodectl.lint.manifest import unknown_fields
+from vnodectl.lint.manifest import Known, claim_names, unknown_fields
 from vnodectl.lint.model import JSON, Steps
 from vnodectl.lint.paths import look
 from vnodectl.lint.rule import ALIBABA, AZURE, Rule
@@ -27,23 +27,25 @@ _GB = Decimal(10) ** 9
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a rule says of a pod. `at` is the path in the pod."""
+    """What a rule says of a pod. `at` is the path in the pod or, where `of_object`, in the whole object."""
 
     rule: Rule
     at: Steps
     message: str
+    of_object: bool = False
 
 
-def notes(work: Workload, cloud: Cloud, found: Translated) -> Iterator[Note]:
+def notes(work: Workload, cloud: Cloud, found: Translated, known: Known) -> Iterator[Note]:
     """Everything about one pod that can land on the virtual node."""
     yield from _system(work, cloud)
-    yield from _security(work, cloud)
+    yield from _security(work, cloud, found)
     yield from _terminal(work, cloud)
     yield from _ignored(work)
     yield from _unknown(work)
     yield from _late(work, cloud)
     yield from _limits(work, cloud, found)
     yield from _environment(work, cloud, found)
+    yield from _claims(work, known)
 
 
 def _system(work: Workload, cloud: Cloud) -> Iterator[Note]:
@@ -54,7 +56,8 @@ def _system(work: Workload, cloud: Cloud) -> Iterator[Note]:
         )
 
 
-def _security(work: Workload, cloud: Cloud) -> Iterator[Note]:
+def _security(work: Workload, cloud: Cloud, found: Translated) -> Iterator[Note]:
+    bodies = _bodies(found)
     for place, container in containers(work.spec):
         context = mapping(container.get("securityContext"))
         at: Steps = ("spec", *place, "securityContext")
@@ -65,7 +68,8 @@ def _security(work: Workload, cloud: Cloud) -> Iterator[Note]:
                 f"{cloud.service} runs privileged containers only for accounts that have asked for it",
             )
         added = mapping(context.get("capabilities")).get("add")
-        if cloud.name == AZURE and isinstance(added, list) and added:
+        given = mapping(mapping(bodies.get(str(container.get("name")))).get("securityContext"))
+        if cloud.name == AZURE and isinstance(added, list) and added and not given.get("capabilities"):
             yield Note(
                 rules.CAPABILITIES,
                 (*at, "capabilities", "add"),
@@ -112,7 +116,7 @@ def _late(work: Workload, cloud: Cloud) -> Iterator[Note]:
             if field in {"status.podIP", "status.podIPs"}:
                 late[str(variable.get("name"))] = field
                 if field not in cloud.fills:
-                    message = f"{field} is not known when the group is made: the variable stays empty"
+                    message = f"{field} is not known when the group is made: the variable is left out"
                     yield Note(rules.LATE, (*at, "valueFrom", "fieldRef", "fieldPath"), message)
             for name in _named(variable.get("value"), late):
                 yield Note(rules.LATE, (*at, "value"), _unexpanded(name, late[name]))
@@ -135,13 +139,12 @@ def _unexpanded(name: str, field: str) -> str:
 
 def _limits(work: Workload, cloud: Cloud, found: Translated) -> Iterator[Note]:
     """Limits that the translator lowered to what the group has in all."""
-    bodies = mapping(mapping(found.group).get("properties")).get("containers")
-    if cloud.name != AZURE or not isinstance(bodies, list):
+    if cloud.name != AZURE:
         return
-    given = {one.get("name"): mapping(one.get("properties")) for one in objects(bodies)}
+    given = _bodies(found)
     for place, container in containers(work.spec):
         asked = mapping(mapping(container.get("resources")).get("limits"))
-        got = mapping(mapping(mapping(given.get(container.get("name"))).get("resources")).get("limits"))
+        got = mapping(mapping(mapping(given.get(str(container.get("name")))).get("resources")).get("limits"))
         for name, key, unit in (("cpu", "cpu", Decimal(1)), ("memory", "memoryInGB", _GB)):
             if name not in asked or key not in got:
                 continue
@@ -153,6 +156,16 @@ def _limits(work: Workload, cloud: Cloud, found: Translated) -> Iterator[Note]:
                 at: Steps = ("spec", *place, "resources", "limits", name)
                 what = f"{got[key]} cores" if name == "cpu" else f"{got[key]} GB"
                 yield Note(rules.LIMITS, at, f"the group has {what} in all: the limit is lowered to that")
+
+
+def _bodies(found: Translated) -> dict[str, JSON]:
+    """The properties of an ACI group's containers, by name."""
+    properties = mapping(mapping(found.group).get("properties"))
+    return {
+        str(one.get("name")): mapping(one.get("properties"))
+        for kind in ("initContainers", "containers")
+        for one in objects(properties.get(kind))
+    }
 
 
 def _environment(work: Workload, cloud: Cloud, found: Translated) -> Iterator[Note]:
@@ -172,6 +185,25 @@ def _environment(work: Workload, cloud: Cloud, found: Translated) -> Iterator[No
                 f"container {name} gets {size} bytes of environment; a program starts with {_ENVIRONMENT_MAX}"
             )
             yield Note(rules.SERVICE_LINKS, at, message)
+
+
+def _claims(work: Workload, known: Known) -> Iterator[Note]:
+    """Claims that are mounted, but whose volumes nobody has read."""
+    mounted = {
+        str(mount.get("name"))
+        for _, container in containers(work.spec)
+        for mount in objects(container.get("volumeMounts"))
+    }
+    for index, volume in enumerate(objects(work.spec.get("volumes"))):
+        claim = mapping(volume.get("persistentVolumeClaim")).get("claimName")
+        if claim and volume.get("name") in mounted and known.bound(work.namespace, str(claim)) is None:
+            message = f"what claim {claim} is bound to is not known here"
+            yield Note(rules.CLAIM_UNREAD, ("spec", "volumes", index, "persistentVolumeClaim"), message)
+    for index, name in enumerate(claim_names(work)):
+        if name in mounted:
+            message = f"what claims {name}-… will be bound to is not known here"
+            at: Steps = ("spec", "volumeClaimTemplates", index)
+            yield Note(rules.CLAIM_UNREAD, at, message, of_object=True)
 
 
 # --- objects around the pods ----------------------------------------------------------------------

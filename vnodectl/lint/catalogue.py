@@ -54,8 +54,8 @@ DAEMON_SET = Rule(
     "VN-L-012",
     "daemon-set",
     "The DaemonSet would put a pod on every virtual node",
-    "There is no machine behind a virtual node: what belongs on every machine is a container group of its "
-    "own there, which costs money and usually fails.",
+    "There is no machine behind a virtual node: what belongs on every machine is a container group of "
+    "its own there, which costs money and usually fails.",
     "Keep it off by affinity: type NotIn [virtual-kubelet]. What each pod needs goes into the pod as a "
     "container.",
     Severity.WARNING,
@@ -91,7 +91,8 @@ HOST_ALIASES = Rule(
     "VN-L-022",
     "host-aliases",
     "hostAliases",
-    "ACI cannot add lines to /etc/hosts.",
+    "ACI cannot add lines to /etc/hosts. A shell in the container does it before the command, which "
+    "takes a shell and an image that runs as root.",
     "Use DNS: a private zone, or an ExternalName Service.",
     clouds=(AZURE,),
     rejects=((_UNSUPPORTED, r"spec\.hostAliases"),),
@@ -149,28 +150,31 @@ SYSCTLS = Rule(
 WORKING_DIR = Rule(
     "VN-L-028",
     "working-dir",
-    "workingDir",
-    "ACI starts containers in the image's own working directory.",
-    "Change the directory in the command: [sh, -c, 'cd /app && exec ./server'].",
+    "workingDir on Windows",
+    "ACI starts containers in the image's own working directory. On Linux a shell changes it.",
+    "Change the directory in the command.",
     clouds=(AZURE,),
     rejects=((_UNSUPPORTED, rf"{_CONTAINER}\.workingDir"),),
 )
 ARGS = Rule(
     "VN-L-029",
     "args-without-command",
-    "args without a command",
-    "ACI's command replaces the image's entrypoint: args alone would run as a program.",
+    "a command that has to be read from the image",
+    "ACI's command replaces the image's entrypoint. Where a container has args without a command, or a "
+    "working directory, hostAliases or files that a shell puts in place, the connector reads the "
+    "entrypoint from the image's registry; where it cannot, the pod is rejected.",
     "Give the command too: docker inspect -f '{{.Config.Entrypoint}}' IMAGE.",
-    clouds=(AZURE,),
-    rejects=(("ArgsWithoutCommand", rf"{_CONTAINER}\.args"),),
+    Severity.WARNING,
+    (AZURE,),
+    rejects=(("ArgsWithoutCommand", r"spec\..+"), ("EntrypointUnknown", r"spec\..+")),
 )
 HOOKS = Rule(
     "VN-L-030",
     "lifecycle-hooks",
     "lifecycle hooks",
-    "ACI has none; ECI has postStart and preStop by exec, httpGet and tcpSocket, and takes the stop signal "
-    "from the image.",
-    "Start and stop in the program itself: it gets TERM.",
+    "ACI has no postStart, and preStop by httpGet and tcpSocket only in a subnet; ECI has hooks by exec, "
+    "httpGet and tcpSocket, and takes the stop signal from the image.",
+    "Start and stop in the program itself, which gets TERM; or use a preStop hook by exec.",
     rejects=((_UNSUPPORTED, rf"{_CONTAINER}\.lifecycle.*"),),
     removable=True,
 )
@@ -178,7 +182,9 @@ PROBE = Rule(
     "VN-L-031",
     "probe",
     "a probe that the cloud does not have",
-    "ACI has exec and httpGet, ECI tcpSocket besides; neither asks another host, and ECI sends no headers.",
+    "ACI has exec and httpGet, ECI tcpSocket besides; neither asks another host, and ECI sends no "
+    "headers. What they lack the connector probes itself: on Azure in a subnet, on Alibaba Cloud for "
+    "pods that restart.",
     "Use exec or httpGet against the container itself.",
     rejects=(("UnsupportedProbe", rf"{_CONTAINER}\.((liveness|readiness)Probe(\..+)?|startupProbe\..+)"),),
 )
@@ -186,7 +192,8 @@ STARTUP_PROBE = Rule(
     "VN-L-032",
     "startup-probe",
     "a startupProbe without a livenessProbe",
-    "Neither cloud has startup probes; their time becomes the delay of the liveness probe, if there is one.",
+    "Neither cloud has startup probes: their time becomes the delay of the liveness probe, or the "
+    "connector probes itself where it can.",
     "Add a livenessProbe.",
     rejects=(("UnsupportedProbe", rf"{_CONTAINER}\.startupProbe"),),
 )
@@ -246,8 +253,8 @@ TERMINAL = Rule(
     "VN-L-039",
     "exec",
     "stdin and tty of containers, and what kubectl exec can do",
-    "ACI gives a container no standard input. kubectl exec starts a shell there, so that an image without "
-    "one takes a single word; stderr arrives on stdout, and piped input is text.",
+    "ACI gives a container no standard input. kubectl exec starts a shell there, so that an image "
+    "without one takes a single word; stderr arrives on stdout, and piped input is text.",
     "Do not wait for standard input; keep a shell in images that people exec into.",
     Severity.WARNING,
     (AZURE,),
@@ -280,8 +287,9 @@ VOLUME = Rule(
 MOUNT = Rule(
     "VN-L-043",
     "volume-mount",
-    "subPath, subPathExpr or mounts that propagate",
-    "ACI mounts whole volumes, and nothing propagates to a host.",
+    "a subPath that cannot be had, or a mount that propagates",
+    "ACI mounts whole volumes: a part of one of files, or of an emptyDir that nobody mounts around it, "
+    "becomes a volume of its own. Nothing propagates to a host.",
     "Mount the whole volume in a directory of its own.",
     clouds=(AZURE,),
     rejects=(("UnsupportedMount", rf"{_CONTAINER}\.volumeMounts\.\w+"),),
@@ -317,17 +325,16 @@ FILES = Rule(
     "VN-L-047",
     "volume-files",
     "files of a volume that cannot be as they are written",
-    "In ACI a volume of files is flat and nothing in it is executable. ECI takes 32 KiB a file and 60 KiB in "
-    "all.",
-    "Flatten the paths and use mode 0644; keep large or executable files in the image or on a share.",
+    "ACI takes letters, digits, '-', '_' and '.' in the names of files; ECI 32 KiB a file and 60 KiB in all.",
+    "Rename the files; keep large ones in the image or on a share.",
     rejects=(("UnsupportedVolume", r"spec\.volumes"),),
 )
 INCOMPLETE = Rule(
     "VN-L-048",
     "volume-incomplete",
     "a share without what is needed to mount it",
-    "Azure Files wants a share and a Secret with azurestorageaccountname and azurestorageaccountkey; disks, "
-    "NAS and OSS want their id, server or bucket.",
+    "Azure Files wants a share and a Secret with azurestorageaccountname and azurestorageaccountkey; "
+    "disks, NAS and OSS want their id, server or bucket.",
     "Add what is missing.",
     rejects=(("InvalidVolume", r"spec\.volumes\..+"),),
 )
@@ -405,6 +412,15 @@ IGNORED_RESOURCE = Rule(
     Severity.INFO,
     removable=True,
 )
+CLAIM_UNREAD = Rule(
+    "VN-L-057",
+    "claim-unread",
+    "a PersistentVolumeClaim whose volume is not known here",
+    "ACI mounts claims of SMB shares of Azure Files, ECI those of disks, NAS and OSS; a claim does not "
+    "say what it is bound to.",
+    "Lint in the cluster, or give the PersistentVolume too. On AKS: storageClassName: azurefile-csi.",
+    Severity.WARNING,
+)
 NETWORK_POLICY = Rule(
     "VN-L-060",
     "network-policy",
@@ -433,8 +449,8 @@ SERVICE_LINKS = Rule(
     "VN-L-063",
     "service-links",
     "more variables than a container can have",
-    "Each Service of the namespace adds at least seven variables; ECI takes 240 for a container, and long "
-    "environments keep programs from starting everywhere.",
+    "Each Service of the namespace adds at least seven variables; ECI takes 240 for a container, and "
+    "long environments keep programs from starting everywhere.",
     "Set enableServiceLinks: false.",
     Severity.WARNING,
 )
@@ -468,7 +484,7 @@ LATE = Rule(
     "VN-L-090",
     "late-field",
     "fields that are known only once the group runs",
-    "The pod's address exists after the group was made: in ACI the variable stays empty, in ECI it is "
+    "The pod's address exists after the group was made: in ACI the variable is left out, in ECI it is "
     "filled in, but not within commands, arguments and other variables.",
     "Ask for the address in the program: hostname -i.",
     Severity.WARNING,
@@ -486,7 +502,32 @@ ANNOTATION = Rule(
     "an annotation that cannot be honoured",
     "Its value is wrong, or the cloud's public API has nothing for it.",
     "Correct or remove it.",
-    rejects=(("InvalidAnnotation", r"metadata\.annotations"),),
+    rejects=tuple(
+        (reason, r"metadata\.annotations")
+        for reason in (
+            *("InvalidAnnotation", "UnsupportedAnnotation", "TooManyTags", "SpotLimit", "NoKubeProxy"),
+            "WindowsLimit",
+        )
+    ),
+)
+STANDBY = Rule(
+    "VN-L-093",
+    "standby-secret",
+    "a Secret in the environment of a standby group",
+    "A group from a standby pool takes its environment from a config map that everybody can read who may "
+    "read the group.",
+    "Mount the Secret, or take the group from no pool.",
+    clouds=(AZURE,),
+    rejects=((_UNSUPPORTED, r"spec\.containers\.env"),),
+)
+NO_COMMAND = Rule(
+    "VN-L-094",
+    "no-command",
+    "a container without anything to run",
+    "Neither the image nor the container has a command.",
+    "Give the container a command.",
+    clouds=(AZURE,),
+    rejects=(("NoCommand", rf"{_CONTAINER}\.command"),),
 )
 OTHER = Rule(
     "VN-L-099",
@@ -541,6 +582,7 @@ RULES: tuple[Rule, ...] = (
     SIZE,
     REGION_SIZE,
     IGNORED_RESOURCE,
+    CLAIM_UNREAD,
     NETWORK_POLICY,
     DNS,
     IPV6,
@@ -551,6 +593,8 @@ RULES: tuple[Rule, ...] = (
     LATE,
     UNKNOWN_FIELD,
     ANNOTATION,
+    STANDBY,
+    NO_COMMAND,
     OTHER,
 )
 """By code."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from vnodectl.errors import UsageError
 from vnodectl.lint.model import JSON
 from vnodectl.lint.rule import ALIBABA, AZURE
+from vnodectl.providers.images import ImageConfig
 from vnodectl.runtime.provider import ResolvedPod
 
 _NODE, _CONNECTOR = "virtual-kubelet-lint", "lint"
@@ -15,7 +16,10 @@ _NODE, _CONNECTOR = "virtual-kubelet-lint", "lint"
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What of a connector's settings decides about pods. `os_type` is Linux or Windows."""
+    """What of a connector's settings decides about pods. `os_type` is Linux or Windows.
+
+    `images` are configs of images, as far as somebody has read them from their registry.
+    """
 
     cloud: str = AZURE
     os_type: str = "Linux"
@@ -23,6 +27,7 @@ class Placement:
     subnet: str = ""
     gpu_sku: str = ""
     cluster_dns: str = ""
+    images: Mapping[str, ImageConfig] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,8 @@ class Cloud:
 
     `taint` is the value of its nodes' taint, `os` in lower case. `translate` raises `Rejected`. `fills` are
     the late fields that a container group is given when it has them; `variables_max` bounds a container's
-    environment, None where no limit is documented.
+    environment, None where no limit is documented. `mountable` is a PersistentVolume that a group can mount,
+    to stand for those that nobody has read; `volume_secrets` are (namespace, name) of what one needs.
     """
 
     name: str
@@ -40,6 +46,8 @@ class Cloud:
     os: str
     region: str
     translate: Callable[[ResolvedPod], JSON]
+    mountable: JSON
+    volume_secrets: Callable[[JSON, str], Sequence[tuple[str, str]]]
     fills: frozenset[str] = frozenset()
     variables_max: int | None = None
 
@@ -57,7 +65,8 @@ def cloud(place: Placement) -> Cloud:
 
 def _azure(place: Placement) -> Cloud:
     from vnodectl.providers.aci.settings import AciSettings, NodeIdentity
-    from vnodectl.providers.aci.translate import translate
+    from vnodectl.providers.aci.shares import FILE_CSI, volume_secrets
+    from vnodectl.providers.aci.translate import Known, translate
 
     if place.os_type == "Windows" and place.subnet:
         raise UsageError("Azure Container Instances has Windows groups outside virtual networks only")
@@ -75,7 +84,17 @@ def _azure(place: Placement) -> Cloud:
         taint="azure",
         os=place.os_type.lower(),
         region=place.region,
-        translate=lambda pod: translate(pod, settings, node),
+        translate=lambda pod: translate(pod, settings, node, Known(place.images)),
+        mountable={
+            "spec": {
+                "csi": {
+                    "driver": FILE_CSI,
+                    "volumeHandle": "lint",
+                    "volumeAttributes": {"shareName": "lint", "secretName": "lint"},
+                }
+            }
+        },
+        volume_secrets=volume_secrets,
     )
 
 
@@ -97,6 +116,16 @@ def _alibaba(place: Placement) -> Cloud:
         os="linux",
         region=place.region,
         translate=lambda pod: translate(pod, there),
+        mountable={
+            "spec": {
+                "csi": {
+                    "driver": "nasplugin.csi.alibabacloud.com",
+                    "volumeHandle": "lint",
+                    "volumeAttributes": {"server": "lint"},
+                }
+            }
+        },
+        volume_secrets=lambda _volume, _namespace: (),
         fills=frozenset({"status.podIP", "status.podIPs"}),
         variables_max=240,
     )

@@ -64,6 +64,7 @@ def report(
 ) -> Report:
     """Everything found, sorted by place. `online` are notes that took asking the cloud."""
     spaces = namespaces(given.sources)
+    known = _known(given.sources, given.known)
     made: list[tuple[Source, frozenset[str], Finding]] = []
     landed: list[Landed] = []
     for one in judged:
@@ -71,7 +72,7 @@ def report(
         where = landing(work, given.node, spaces.get(work.namespace, {}))
         asked = [note for whose, note in online if whose is one]
         ignore = given.ignore | _annotated(work.source.body) | _annotated(work.pod)
-        made += [(work.source, ignore, finding) for finding in _of(one, where, given, asked)]
+        made += [(work.source, ignore, finding) for finding in _of(one, where, given, known, asked)]
         if where in {Landing.LANDS, Landing.NO_SELECTOR} and not _strays(work, where):
             annotations = mapping(mapping(work.pod.get("metadata")).get("annotations"))
             landed.append(Landed(f"{work.kind} {work.name}", work.namespace, work.labels, annotations))
@@ -92,7 +93,9 @@ def report(
     )
 
 
-def _of(one: Judged, where: Landing, given: Input, asked: Sequence[beyond.Note]) -> list[Finding]:
+def _of(
+    one: Judged, where: Landing, given: Input, known: Known, asked: Sequence[beyond.Note]
+) -> list[Finding]:
     """The findings of one workload."""
     work, cloud = one.work, given.cloud
     found = _placement(work, where, given.node)
@@ -106,8 +109,8 @@ def _of(one: Judged, where: Landing, given: Input, asked: Sequence[beyond.Note])
     if one.found.broken:
         found.append(_finding(work.source, rules.INVALID, work.steps(one.found.at), one.found.broken, work))
         return found
-    for note in (*beyond.notes(work, cloud, one.found), *asked):
-        at = work.steps(note.at)
+    for note in (*beyond.notes(work, cloud, one.found, known), *asked):
+        at = note.at if note.of_object else work.steps(note.at)
         if at not in seen:
             found.append(_finding(work.source, note.rule, at, note.message, work))
     return found
@@ -158,8 +161,11 @@ def namespaces(sources: Sequence[Source]) -> Mapping[str, JSON]:
 
 
 def _known(sources: Sequence[Source], besides: Known) -> Known:
-    """ConfigMaps, Secrets and Services among the objects, over those at hand besides."""
-    kinds: dict[str, dict[tuple[str, str], JSON]] = {"ConfigMap": {}, "Secret": {}}
+    """What pods refer to, among the objects, over what is at hand besides."""
+    kinds: dict[str, dict[tuple[str, str], JSON]] = {
+        kind: {} for kind in ("ConfigMap", "Secret", "PersistentVolumeClaim")
+    }
+    volumes: dict[str, JSON] = dict(besides.volumes)
     services: dict[str, tuple[JSON, ...]] = dict(besides.services)
     for source in sources:
         body = source.body
@@ -169,12 +175,16 @@ def _known(sources: Sequence[Source], besides: Known) -> Known:
         namespace = str(metadata.get("namespace") or "default")
         if str(body.get("kind")) in kinds:
             kinds[str(body["kind"])][(namespace, str(metadata.get("name")))] = body
+        elif body.get("kind") == "PersistentVolume":
+            volumes[str(metadata.get("name"))] = body
         elif body.get("kind") == "Service":
             services[namespace] = (*services.get(namespace, ()), _addressed(body))
     return Known(
         config_maps={**besides.config_maps, **kinds["ConfigMap"]},
         secrets={**besides.secrets, **kinds["Secret"]},
         services=services,
+        claims={**besides.claims, **kinds["PersistentVolumeClaim"]},
+        volumes=volumes,
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from vnodectl.kube.errors import Forbidden, NotFound
 from vnodectl.kube.resources import (
@@ -21,7 +21,7 @@ from vnodectl.kube.resources import (
 )
 from vnodectl.lint.documents import Source
 from vnodectl.lint.landing import Landing, VirtualNode, landing
-from vnodectl.lint.manifest import Known, config_map_names
+from vnodectl.lint.manifest import Known, named
 from vnodectl.lint.model import JSON
 from vnodectl.lint.workloads import mapping, objects, workload
 
@@ -38,6 +38,12 @@ _KINDS: Mapping[str, tuple[str, Resource]] = {
     "Service": ("v1", SERVICES),
     "NetworkPolicy": ("networking.k8s.io/v1", Resource("/apis/networking.k8s.io/v1", "networkpolicies")),
 }
+
+
+CLAIMS = Resource("/api/v1", "persistentvolumeclaims")
+VOLUMES = Resource("/api/v1", "persistentvolumes", namespaced=False)
+_AT_ONCE = 16
+T = TypeVar("T")
 
 
 class Reader(Protocol):
@@ -82,7 +88,7 @@ async def read(kube: Reader, namespace: str | None) -> Read:
             return []
 
     names = (*_KINDS, "Namespace", "Node")
-    lists = await asyncio.gather(
+    lists = await _all(
         *(listed(kind, resource, namespace) for kind, (_, resource) in _KINDS.items()),
         _namespaces(kube, namespace, unread),
         listed("Node", NODES, None),
@@ -96,6 +102,16 @@ async def read(kube: Reader, namespace: str | None) -> Read:
         if not _controlled(body)
     ]
     return Read(tuple(sources), tuple(found["Node"]), tuple(sorted(unread)))
+
+
+async def _all(*reads: Coroutine[Any, Any, T]) -> list[T]:
+    """All results, in order. The first error ends the others and is raised as it is, not in a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one, name="lint read") for one in reads]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 async def _namespaces(kube: Reader, namespace: str | None, unread: list[tuple[str, str]]) -> list[JSON]:
@@ -132,29 +148,42 @@ async def at_hand(
     *,
     pull_secrets: bool,
 ) -> Known:
-    """The ConfigMaps that pods of the virtual node name and, where asked for, their pull secrets; no other
-    Secret is read. What cannot be read is left out."""
+    """The ConfigMaps and claims that pods of the virtual node name, the volumes of those claims and, where
+    asked for, pull secrets; no other Secret is read. What cannot be read is left out."""
     maps: set[tuple[str, str]] = set()
+    claims: set[tuple[str, str]] = set()
     secrets: set[tuple[str, str]] = set()
     for source in sources:
         work = workload(source)
         if work is None or landing(work, node, labels.get(work.namespace, {})) is Landing.AWAY:
             continue
-        maps |= {(work.namespace, name) for name in config_map_names(work)}
+        wanted = named(work)
+        maps |= {(work.namespace, name) for name in wanted.config_maps}
+        claims |= {(work.namespace, name) for name in wanted.claims}
         if pull_secrets:
             pulls = objects(work.spec.get("imagePullSecrets"))
             secrets |= {(work.namespace, str(one["name"])) for one in pulls if one.get("name")}
+    bound = await _each(kube, CLAIMS, claims)
+    volumes = {str(mapping(one.get("spec")).get("volumeName") or "") for one in bound.values()} - {""}
+    found = await _each(kube, VOLUMES, {("", name) for name in volumes})
     return Known(
-        config_maps=await _each(kube, CONFIG_MAPS, maps), secrets=await _each(kube, SECRETS, secrets)
+        config_maps=await _each(kube, CONFIG_MAPS, maps),
+        secrets=await _each(kube, SECRETS, secrets),
+        claims=bound,
+        volumes={name: body for (_, name), body in found.items()},
     )
 
 
 async def _each(kube: Reader, resource: Resource, keys: set[tuple[str, str]]) -> dict[tuple[str, str], JSON]:
+    """A few at a time."""
+    slots = asyncio.Semaphore(_AT_ONCE)
+
     async def one(key: tuple[str, str]) -> tuple[tuple[str, str], JSON | None]:
         try:
-            return key, await kube.get(resource.path(*key))
+            async with slots:
+                return key, await kube.get(resource.path(*key))
         except (Forbidden, NotFound):
             return key, None
 
-    found = await asyncio.gather(*(one(key) for key in sorted(keys)))
+    found = await _all(*(one(key) for key in sorted(keys)))
     return {key: body for key, body in found if body is not None}

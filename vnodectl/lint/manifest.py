@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vnodectl.lint.clouds import Cloud
 from vnodectl.lint.model import JSON, Steps
 from vnodectl.lint.paths import look
 from vnodectl.lint.workloads import Workload, containers, mapping, objects
 from vnodectl.runtime.env import field_value
-from vnodectl.runtime.facts import Facts, NodeFacts, needs
+from vnodectl.runtime.facts import Claimed, Facts, Needs, NodeFacts, needs
 from vnodectl.runtime.provider import PodKey, Rejected, ResolvedPod
 from vnodectl.runtime.resolve import resolve
 
@@ -52,11 +53,18 @@ class Element(dict[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Objects that are at hand, by (namespace, name); services by namespace."""
+    """Objects that are at hand, by (namespace, name); services by namespace, volumes by name."""
 
     config_maps: Mapping[tuple[str, str], JSON] = field(default_factory=dict)
     secrets: Mapping[tuple[str, str], JSON] = field(default_factory=dict, repr=False)
     services: Mapping[str, tuple[JSON, ...]] = field(default_factory=dict)
+    claims: Mapping[tuple[str, str], JSON] = field(default_factory=dict)
+    volumes: Mapping[str, JSON] = field(default_factory=dict)
+
+    def bound(self, namespace: str, claim: str) -> JSON | None:
+        """The PersistentVolume of a claim; None where it is not at hand, or not bound."""
+        name = mapping(mapping(self.claims.get((namespace, claim))).get("spec")).get("volumeName")
+        return self.volumes.get(str(name)) if name else None
 
 
 def copied(value: Any) -> Any:
@@ -189,22 +197,22 @@ def _without_unknown(spec: JSON) -> None:
             del sources[int(steps[steps.index("sources") + 1])]
 
 
-def resolved(pod: JSON, known: Known) -> ResolvedPod:
+def resolved(pod: JSON, known: Known, cloud: Cloud) -> ResolvedPod:
     """Everything that the pod refers to, looked up or stood in for."""
     metadata = pod["metadata"]
     key = PodKey(metadata["namespace"], metadata["name"], metadata["uid"])
-    return resolve(key, pod, _facts(pod, known))[0]
+    return resolve(key, pod, _facts(pod, known, cloud))[0]
 
 
-def config_map_names(work: Workload) -> frozenset[str]:
-    """The ConfigMaps that the pod names; none where it is not written as a pod."""
+def named(work: Workload) -> Needs:
+    """What the pod refers to; nothing where it is not written as a pod."""
     try:
-        return needs({"spec": work.spec}).config_maps
+        return needs({"spec": work.spec})
     except (KeyError, TypeError, AttributeError):
-        return frozenset()
+        return Needs(frozenset(), frozenset(), (), services=False)
 
 
-def _facts(pod: JSON, known: Known) -> Facts:
+def _facts(pod: JSON, known: Known, cloud: Cloud) -> Facts:
     namespace = pod["metadata"]["namespace"]
     wanted = needs(pod)
     keys = _keys(pod)
@@ -220,7 +228,18 @@ def _facts(pod: JSON, known: Known) -> Facts:
         },
         tokens=dict.fromkeys(wanted.tokens, _PLACEHOLDER),
         services=known.services.get(namespace, ()),
+        claims={name: _claimed(namespace, name, known, cloud) for name in wanted.claims},
     )
+
+
+def _claimed(namespace: str, name: str, known: Known, cloud: Cloud) -> Claimed:
+    """A claim whose volume nobody has read is taken for one that can be mounted; `beyond` says so."""
+    volume = known.bound(namespace, name) or cloud.mountable
+    secrets = {
+        f"{where}/{secret}": _secret(known.secrets.get((where, secret)), ())
+        for where, secret in cloud.volume_secrets(volume, namespace)
+    }
+    return Claimed({}, volume, secrets)
 
 
 def _config_map(found: JSON | None, keys: tuple[str, ...]) -> JSON:

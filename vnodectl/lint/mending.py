@@ -11,6 +11,12 @@ from vnodectl.lint.paths import deepest, look, parse
 _GPUS = ("nvidia.com/gpu", "aliyun.com/gpu")
 _PROBES = frozenset({"livenessProbe", "readinessProbe", "startupProbe"})
 _NEUTRAL = {"exec": {"command": ["true"]}}
+_ANNOTATIONS = (
+    *("InvalidAnnotation", "UnsupportedAnnotation", "TooManyTags", "SpotLimit", "NoKubeProxy"),
+    "WindowsLimit",
+)
+"""Reasons that may be at an annotation."""
+
 _KINDS = ("initContainers", "containers")
 
 
@@ -128,17 +134,35 @@ def _fewer_volumes(pod: JSON, _: Steps) -> bool:
     return last is not None
 
 
+def _commanded(pod: JSON, steps: Steps) -> bool:
+    """The container gets a command; where the pod itself asks for one, each has one."""
+    one = look(pod, steps[:3]) if steps[1] in _KINDS else None
+    for container in [one] if isinstance(one, dict) else _containers(pod):
+        container.setdefault("command", ["true"])
+    return True
+
+
 def _annotation(pod: JSON, steps: Steps) -> bool:
     """One that is named; where it is missing, those that ask for it: they begin alike."""
+    if steps[:2] != ("metadata", "annotations"):
+        return False
     annotations = pod["metadata"].get("annotations") or {}
     name = str(steps[-1])
     if name in annotations:
         del annotations[name]
     else:
-        family = "-".join(name.split("-")[:2])
-        for key in [key for key in annotations if key.startswith(family)]:
+        for key in _kin(annotations, name):
             del annotations[key]
     return True
+
+
+def _kin(annotations: JSON, name: str) -> list[str]:
+    """Those whose names begin like `name`, as far as any does."""
+    for length in range(len(name) - 1, name.find("/"), -1):
+        found = [key for key in annotations if key.startswith(name[:length])]
+        if found and name[length - 1] in "-/":
+            return found
+    return []
 
 
 def _containers(pod: JSON) -> list[JSON]:
@@ -148,7 +172,10 @@ def _containers(pod: JSON) -> list[JSON]:
 _BY_REASON: Mapping[str, Callable[[JSON, Steps], bool]] = {
     "GpuSkuUnknown": _without_gpu,
     "GpuTypeUnknown": _without_gpu,
-    "InvalidAnnotation": _annotation,
+    "ArgsWithoutCommand": _commanded,
+    "EntrypointUnknown": _commanded,
+    "NoCommand": _commanded,
+    **dict.fromkeys(_ANNOTATIONS, _annotation),
     "TooLarge": _unsized,
     "InvalidQuantity": _amount,
     "TooManyPorts": _fewer_ports,

@@ -31,17 +31,16 @@ Contents of ConfigMaps and Secrets count where they are among the files; in a cl
 read, Secrets never, but for pull secrets with `--check-images`. With `-l REGION` and a login (`az login`) the
 cloud is asked what the region offers. What could not be asked is said on standard error.
 
-**Severity.** `error`: the pod does not run. `warning`: it runs otherwise than it says.
-`info`: worth knowing.
+**Severity.** `error`: the pod does not run. `warning`: it runs otherwise than it says. `info`: worth knowing.
 **Exit codes.** 1 with errors, 3 with warnings and `--strict`, 2 for wrong usage, 5 for a cluster out of
 reach, else 0.
 
 **Suppressing.** `--ignore RULE`, or the annotation `{IGNORE}` on the object or its pod template, with
 codes, globs or names: `{IGNORE}: "VN-L-023,probe"`.
 
-**Formats.** `-o table`, `json`, `sarif` (2.1.0) and `junit`. JSON is one document,
-`{{"schemaVersion": 1, "findings": […]}}`; a finding has `code`, `severity`, `file`, `line`, `path`,
-`message` and `suggestion`. In a cluster `file` is `namespace/kind/name` and `line` 0.
+**Formats.** `-o table`, `json`, `sarif` (2.1.0) and `junit`. JSON is one document:
+`{{"schemaVersion": 1, "findings": [{{…}}]}}`, each with `code`, `severity`, `file`, `line`, `path`, `message`
+and `suggestion`. In a cluster `file` is `namespace/kind/name` and `line` 0.
 
 ## Rules
 """

@@ -67,7 +67,7 @@ def _collect(work: Workload, cloud: Cloud, known: Known, *, only: int | None = N
         if only is not None:
             pod["spec"]["containers"] = [pod["spec"]["containers"][only]]
         for _ in range(_MOST_ROUNDS):
-            ready = resolved(pod, known)
+            ready = resolved(pod, known, cloud)
             try:
                 return Translated(tuple(problems), ready, cloud.translate(ready))
             except Rejected as error:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.linting import Case, cases, codes, lint
 
 from vnodectl.lint.catalogue import RULES
@@ -22,7 +28,8 @@ TRANSLATORS = ("vnodectl.providers.aci.translate", "vnodectl.providers.eci.trans
 
 
 def sized(text: str) -> str:
-    return text.replace("LARGE", "x" * 33_000).replace("HALF", "x" * 16_000)
+    tags = ";".join(f"t{number}=v" for number in range(60))
+    return text.replace("LARGE", "x" * 33_000).replace("HALF", "x" * 16_000).replace("MANY_TAGS", tags)
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
@@ -73,12 +80,12 @@ def _module(name: str) -> ModuleSpec | None:
 
 
 def raises(file: Path) -> Iterator[tuple[int, int]]:
-    """First and last line of every `raise Rejected(…)` and `raise rejected(…)`."""
+    """First and last line of every `raise Rejected(…)`, `raise rejected(…)` and `raise invalid(…)`."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             called = node.exc.func
             name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
-            if name in {"Rejected", "rejected"}:
+            if name in {"Rejected", "rejected", "invalid"}:
                 yield node.lineno, node.end_lineno or node.lineno
 
 
@@ -112,3 +119,28 @@ def test_every_rejection_has_a_code_of_its_own() -> None:
     used = {code for case in ALL for code, _ in case.expected}
     assert "VN-L-099" not in used
     assert {one.code for one in RULES if one.rejects} <= used
+
+
+WRONG: tuple[Any, ...] = (None, True, -1, "", "a", [], {}, [None], [1], {"a": 1}, "$(A)", [{}], 1.5)
+SMALL = [case for case in ALL if len(case.manifest) < 5_000]
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield above
+    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in keys:
+        yield from places(value[key], (*above, key))
+
+
+@settings(max_examples=200, deadline=None)
+@given(chance=st.randoms(use_true_random=False))
+def test_a_case_with_a_value_gone_wrong_still_ends_with_a_report(chance: Random) -> None:
+    case = chance.choice(SMALL)
+    objects = list(yaml.safe_load_all(case.manifest))
+    target: Any = chance.choice(objects)
+    *above, last = chance.choice([place for place in places(target) if place])
+    for step in above:
+        target = target[step]
+    target[last] = chance.choice(WRONG)
+    found = lint("\n---\n".join(json.dumps(one) for one in objects), case.placement)
+    assert all(one.code and one.message for one in found.findings)

@@ -86,7 +86,7 @@ def patched(body: dict[str, Any], suggestion: str) -> dict[str, Any]:
         (workload("Deployment", nodeSelector={"kubernetes.io/os": "linux"}), "VN-L-011"),
         (workload("DaemonSet", nodeSelector={}), "VN-L-012"),
         (workload("Deployment", hostNetwork=True), "VN-L-020"),
-        (workload("Deployment", hostAliases=[{"ip": "10.0.0.1", "hostnames": ["a"]}]), "VN-L-022"),
+        (workload("Deployment", shareProcessNamespace=True), "VN-L-021"),
     ],
 )
 def test_a_patch_mends_what_it_is_for(body: dict[str, Any], code: str) -> None:
@@ -109,7 +109,7 @@ def test_claims_of_a_stateful_set_are_volumes() -> None:
     body = workload("StatefulSet")
     body["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data"}}, {"metadata": {"name": "unused"}}]
     body["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/d"}]
-    assert codes(lint(text(body))) == {("VN-L-041", "spec.volumeClaimTemplates[0]")}
+    assert codes(lint(text(body))) == {("VN-L-057", "spec.volumeClaimTemplates[0]")}
 
 
 POLICY = {

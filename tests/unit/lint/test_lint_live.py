@@ -108,6 +108,32 @@ async def test_the_contents_of_config_maps_count() -> None:
     assert ("VN-L-047", "spec.template.spec.volumes[0]") in codes(report)
 
 
+async def test_the_volumes_of_claims_are_read() -> None:
+    async with fake_cluster() as (api, kube):
+        seed(api)
+        api.put(
+            "persistentvolumeclaims",
+            {"metadata": {"name": "a"}, "spec": {"volumeName": "v"}},
+            namespace="web",
+        )
+        api.put(
+            "persistentvolumes",
+            {"metadata": {"name": "v"}, "spec": {"csi": {"driver": "disk.csi.azure.com"}}},
+        )
+        mount = {"name": "d", "mountPath": "/d"}
+        spec = {
+            "nodeName": "own-name",
+            "containers": [{"name": "a", "image": "b", "volumeMounts": [mount, {**mount, "name": "e"}]}],
+            "volumes": [
+                {"name": "d", "persistentVolumeClaim": {"claimName": "a"}},
+                {"name": "e", "persistentVolumeClaim": {"claimName": "not-there"}},
+            ],
+        }
+        api.put("pods", {"metadata": {"name": "alone"}, "spec": spec}, namespace="web")
+        found = await linted(kube, "web")
+    assert {one.code for one in found.findings if one.file == "web/Pod/alone"} == {"VN-L-041", "VN-L-057"}
+
+
 async def test_a_pod_by_its_node_s_own_name() -> None:
     async with fake_cluster() as (api, kube):
         seed(api)

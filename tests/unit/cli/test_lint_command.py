@@ -1,0 +1,144 @@
+"""`vnodectl lint` as a user runs it."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from support.fake_api import threaded_cluster
+
+from vnodectl.cli.app import run_program
+
+BAD = """\
+# Source: web/templates/deployment.yaml
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  template:
+    spec:
+      hostNetwork: true
+      nodeSelector: {type: virtual-kubelet}
+      tolerations: [{key: virtual-kubelet.io/provider, operator: Exists}]
+      containers: [{name: a, image: b}]
+"""
+LOOSE = BAD.replace("      hostNetwork: true\n", "").replace("{type: virtual-kubelet}", "{}")
+GOOD = BAD.replace("      hostNetwork: true\n", "")
+
+
+def lint(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = run_program(["lint", *arguments])
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def test_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(BAD)
+    code, out, err = lint(capsys, str(path), "-o", "json")
+    assert code == 1
+    document = json.loads(out)
+    assert set(document) == {"schemaVersion", "findings"}
+    (finding,) = document["findings"]
+    assert (finding["file"], finding["line"], finding["code"]) == (str(path), 8, "VN-L-020")
+    assert finding["path"] == "spec.template.spec.hostNetwork"
+    assert "skipped VN-L-055: nobody is signed in to the cloud" in err
+
+
+def test_standard_input_and_directories(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(BAD))
+    code, out, _ = lint(capsys, "-")
+    assert (code, out.splitlines()[0]) == (1, "-")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.yml").write_text(BAD)
+    (tmp_path / "README.md").write_text("no manifest")
+    code, out, _ = lint(capsys, str(tmp_path), "-o", "json")
+    assert [one["file"] for one in json.loads(out)["findings"]] == [str(tmp_path / "deep" / "a.yml")]
+
+
+def test_exit_codes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(LOOSE)
+    assert lint(capsys, str(path))[0] == 0
+    assert lint(capsys, str(path), "--strict")[0] == 3
+    assert lint(capsys, str(path), "--strict", "--ignore", "missing-selector")[0] == 0
+    path.write_text(GOOD)
+    assert lint(capsys, str(path), "--strict")[:2] == (0, "nothing found (1 object, 1 for virtual nodes)\n")
+    path.write_text("a: [")
+    code, out, _ = lint(capsys, str(path), "-o", "json")
+    assert code == 1
+    assert json.loads(out)["findings"][0]["code"] == "VN-L-001"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["a.yaml", "-A"],
+        ["-n", "web", "-A"],
+        ["not-there.yaml"],
+        ["-", "--cloud", "gcp"],
+        ["-", "--os-type", "Plan9"],
+        ["-", "--cloud", "alibaba", "--os-type", "Windows"],
+        ["-", "--os-type", "Windows", "--subnet-id", "/s"],
+        ["-", "--ignore", "VN-L-777"],
+        ["--list", "-o", "sarif"],
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    code, out, err = lint(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+
+
+def test_sarif_and_junit_are_one_document(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(BAD + "---\n" + LOOSE)
+    code, out, _ = lint(capsys, str(path), "-o", "sarif")
+    assert code == 1
+    assert [one["level"] for one in json.loads(out)["runs"][0]["results"]] == ["error", "warning"]
+    _, out, _ = lint(capsys, str(path), "-o", "junit")
+    suite = ElementTree.fromstring(out)  # noqa: S314 - our own output
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    path.write_text(GOOD)
+    _, out, _ = lint(capsys, str(path), "-o", "junit")
+    assert ElementTree.fromstring(out).get("tests") == "1"  # noqa: S314 - our own output
+
+
+def test_the_list_of_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = lint(capsys, "--list", "-o", "json")
+    rules = json.loads(out)["rules"]
+    assert code == 0
+    assert {"code": "VN-L-020", "name": "host-namespaces"}.items() <= rules[7].items()
+    assert "VN-L-020" in lint(capsys, "--list")[1]
+
+
+def test_a_cluster(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with threaded_cluster() as (api, url):
+        config = {
+            "current-context": "here",
+            "clusters": [{"name": "c", "cluster": {"server": url}}],
+            "users": [{"name": "u", "user": {"token": "t"}}],
+            "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+        }
+        path = tmp_path / "config"
+        path.write_text(yaml.safe_dump(config))
+        api.put("deployments", yaml.safe_load(BAD), namespace="web")
+        for where in (["-n", "web"], ["-A"]):
+            code, out, _ = lint(capsys, *where, "--kubeconfig", str(path), "-o", "json")
+            assert code == 1
+            (finding,) = json.loads(out)["findings"]
+            assert (finding["file"], finding["line"]) == ("web/Deployment/web", 0)
+        assert lint(capsys, "-n", "other", "--kubeconfig", str(path))[0] == 0
+        config["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:1"  # type: ignore[index]
+        path.write_text(yaml.safe_dump(config))
+        assert lint(capsys, "-A", "--kubeconfig", str(path))[0] == 5
