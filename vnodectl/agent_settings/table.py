@@ -325,6 +325,73 @@ AZURE = Group(
             "The GPU model of pods that ask for one, e.g. V100.",
             otherwise="none is offered",
         ),
+        Setting(
+            "aci-zone", "VNODECTL_ACI_ZONE", "Availability zone of pods that name none.", otherwise="none"
+        ),
+        Setting(
+            "aci-tags",
+            "VNODECTL_ACI_TAGS",
+            "Tags of all container groups: key=value, separated by commas.",
+            otherwise="only vnodectl's own",
+        ),
+        Setting(
+            "aci-identities",
+            "VNODECTL_ACI_IDENTITIES",
+            "Managed identities of pods that name none: resource IDs, or system, separated by commas.",
+            otherwise="none",
+        ),
+        Setting(
+            "aci-registry-identity",
+            "VNODECTL_ACI_REGISTRY_IDENTITY",
+            "The one of them that pulls images.",
+            otherwise="pull secrets only",
+        ),
+        Setting(
+            "aci-log-analytics-id",
+            "VNODECTL_ACI_LOG_ANALYTICS_ID",
+            "The Log Analytics workspace that containers' output and events go to.",
+            otherwise="none",
+            formerly=("LOG_ANALYTICS_ID",),
+        ),
+        Setting(
+            "aci-log-analytics-key",
+            "VNODECTL_ACI_LOG_ANALYTICS_KEY",
+            "That workspace's key.",
+            Kind.SECRET,
+            formerly=("LOG_ANALYTICS_KEY",),
+        ),
+        Setting(
+            "aci-direct-probes",
+            "VNODECTL_ACI_DIRECT_PROBES",
+            "Whether the connector reaches pods in subnets, and probes them itself.",
+            Kind.YES_NO,
+            default="true",
+        ),
+        Setting(
+            "aci-kube-proxy-cidr",
+            "VNODECTL_ACI_KUBE_PROXY_CIDR",
+            "Give pods in subnets a kube-proxy side-car; this is the cluster's pod network.",
+            otherwise="they get none",
+            formerly=("CLUSTER_CIDR",),
+        ),
+        Setting(
+            "aci-creates-per-hour",
+            "VNODECTL_ACI_CREATES_PER_HOUR",
+            "Container groups that ACI lets this subscription create an hour.",
+            Kind.NUMBER,
+            default="300",
+            least=1,
+            most=1_000_000,
+        ),
+        Setting(
+            "aci-deletes-per-hour",
+            "VNODECTL_ACI_DELETES_PER_HOUR",
+            "Container groups that ACI lets this subscription delete an hour.",
+            Kind.NUMBER,
+            default="300",
+            least=1,
+            most=1_000_000,
+        ),
     ),
 )
 

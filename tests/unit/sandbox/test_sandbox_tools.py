@@ -180,7 +180,8 @@ async def test_cancelling_a_build_keeps_nothing_and_ends_the_compiler(
     task = asyncio.create_task(tools.prepare(tmp_path / "home", _reporter()[0], sources=_NOWHERE))
     await asyncio.wait_for(compiling.wait(), 20)
     async with asyncio.timeout(20):
-        while not list(processes.of_run(str(tmp_path))):  # /proc shows no environment during an exec
+        # During an exec, /proc shows no environment.
+        while not list(processes.of_run(str(tmp_path))):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
