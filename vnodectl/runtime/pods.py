@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from vnodectl.errors import ClusterUnreachable
 from vnodectl.kube.client import JSON, KubeClient
 from vnodectl.kube.errors import ApiError, Conflict, Invalid, NotFound
+from vnodectl.kube.interning import Interner
 from vnodectl.kube.resources import PODS
 from vnodectl.runtime import provider as contract
 from vnodectl.runtime import status as statuses
@@ -104,6 +105,7 @@ class PodController:
         self.queue: WorkQueue[PodKey] = WorkQueue(self._metrics.queue)
         self._metrics.show_queue(lambda: len(self.queue), lambda: self.queue.delayed)
         self._metrics.show_pods(self._phases)
+        self._strings = Interner()
         self._records: dict[PodKey, Record] = {}
         self._current: dict[tuple[str, str], PodKey] = {}
         self._pods_known = False
@@ -134,6 +136,7 @@ class PodController:
     def _note(self, item: JSON) -> PodKey:
         # Half of a pod's JSON is managedFields, which nothing here reads.
         item["metadata"].pop("managedFields", None)
+        item = self._strings.intern(item)
         key = _key(item)
         before = self._current.get((key.namespace, key.name))
         if before is not None and before != key and before in self._records:
