@@ -9,6 +9,8 @@ import pytest
 from support.exposition import parse
 from support.sandboxes import Sandbox
 
+from vnodectl.runtime import metrics_page
+
 pytestmark = pytest.mark.e2e
 
 PROXY = "/api/v1/nodes/sandbox/proxy"
@@ -46,6 +48,8 @@ def test_usage_and_metrics_of_a_running_pod(sandbox: Sandbox, pod: str) -> None:
     assert measured["cpu"]["usageCoreNanoSeconds"] > 0
 
     own = parse(_get(sandbox, "/metrics"))
+    page = metrics_page.text()
+    assert {name for name in (*own, *resources) if f"`{name}`" not in page} == set()
     created = (("operation", "create"), ("outcome", "ok"))
     assert own["vnodectl_provider_calls_total"].samples["vnodectl_provider_calls_total", created] >= 1
     assert (

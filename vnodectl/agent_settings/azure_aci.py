@@ -20,16 +20,15 @@ COMPOSED: Mapping[str, str] = {
     "ACI_VNET_SUBSCRIPTION_ID": "aci-subnet-id; without it, the subscription",
     "AZURE_AUTH_LOCATION": "a file with the subscription, tenant, client-id and client secret",
     "AKS_CREDENTIAL_LOCATION": "a node's azure.json with the same, or with a managed identity",
+    "LOG_ANALYTICS_AUTH_LOCATION": "a file with aci-log-analytics-id and its key",
 }
 """What is made of several variables, or of files: variable to settings."""
 
 IGNORED: Mapping[str, str] = {
     "ACI_SUBNET_CIDR": "subnets are not created; the one that is named must exist and be delegated",
     "ACI_EXTRA_USER_AGENT": "requests carry vnodectl's own user agent",
-    "CLUSTER_CIDR": "kube-proxy side-cars are asked for by aci-kube-proxy-cidr",
     "ENABLE_REAL_TIME_METRICS": "usage is measured through Azure's API",
-    "CLUSTER_RESOURCE_ID": "log analytics gets no cluster's metadata",
-    "LOG_ANALYTICS_AUTH_LOCATION": "give the workspace's ID and key themselves",
+    "CLUSTER_RESOURCE_ID": "output is not marked for Container Insights",
     "OCAGENT_ENDPOINT": "traces go by OpenTelemetry, see traces",
     "OCAGENT_INSECURE": "traces go by OpenTelemetry, see traces",
 }
@@ -62,7 +61,7 @@ def _filled(path: str | None) -> bool:
 
 def composed(environ: Mapping[str, str]) -> dict[str, str]:
     """Settings by name, from the variables in `COMPOSED`. Raises UsageError for an unreadable file."""
-    found = {**_auth_file(environ), **_node_file(environ)}
+    found = {**_auth_file(environ), **_node_file(environ), **_workspace_file(environ)}
     names = (
         environ.get("ACI_VNET_RESOURCE_GROUP"),
         environ.get("ACI_VNET_NAME"),
@@ -119,6 +118,17 @@ def _node_file(environ: Mapping[str, str]) -> dict[str, str]:
             "client-id": content.get("userAssignedIdentityID") if managed else client,
             "client-secret": None if managed else content.get("aadClientSecret"),
             "authority-host": _CLOUDS.get(cloud),
+        }
+    )
+
+
+def _workspace_file(environ: Mapping[str, str]) -> dict[str, str]:
+    content = _json("LOG_ANALYTICS_AUTH_LOCATION", environ)
+    known = {name.lower(): value for name, value in content.items()}
+    return _kept(
+        {
+            "aci-log-analytics-id": known.get("workspaceid"),
+            "aci-log-analytics-key": known.get("workspacekey"),
         }
     )
 

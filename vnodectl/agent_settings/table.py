@@ -308,6 +308,12 @@ AZURE = Group(
             "arm-endpoint", "VNODECTL_ARM_ENDPOINT", "Azure Resource Manager.", otherwise="the public cloud's"
         ),
         Setting(
+            "metrics-endpoint",
+            "VNODECTL_METRICS_ENDPOINT",
+            "Azure Monitor's data plane, for the usage of many pods at once.",
+            otherwise="the region's",
+        ),
+        Setting(
             "ca-bundle",
             "VNODECTL_CA_BUNDLE",
             "PEM certificates to trust for cloud calls besides the system's own.",
@@ -369,6 +375,7 @@ AZURE = Group(
             "VNODECTL_ACI_KUBE_PROXY_CIDR",
             "The cluster's pod network: pods in a subnet get a kube-proxy side-car. Needs api-server.",
             otherwise="no side-car",
+            formerly=("CLUSTER_CIDR",),
         ),
         Setting(
             "aci-creates-per-hour",

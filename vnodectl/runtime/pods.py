@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from vnodectl.errors import ClusterUnreachable
 from vnodectl.kube.client import JSON, KubeClient
 from vnodectl.kube.errors import ApiError
+from vnodectl.kube.interning import Interner
 from vnodectl.runtime import provider as contract
 from vnodectl.runtime.clock import Clock
 from vnodectl.runtime.events import EventRecorder
@@ -56,6 +57,7 @@ class PodController:
         self.queue: WorkQueue[PodKey] = WorkQueue(self._metrics.queue)
         self._metrics.show_queue(lambda: len(self.queue), lambda: self.queue.delayed)
         self._metrics.show_pods(self._phases)
+        self._strings = Interner()
         self._records: dict[PodKey, Record] = {}
         self._current: dict[tuple[str, str], PodKey] = {}
         self._sync = PodSync(
@@ -103,6 +105,7 @@ class PodController:
     def _note(self, item: JSON) -> PodKey:
         # Half of a pod's JSON is managedFields, which nothing here reads.
         item["metadata"].pop("managedFields", None)
+        item = self._strings.intern(item)
         key = key_of(item)
         before = self._current.get((key.namespace, key.name))
         if before is not None and before != key and before in self._records:

@@ -241,6 +241,18 @@ def test_credentials_of_an_aks_node(tmp_path: Path, content, expected):
     assert environ == expected
 
 
+def test_a_workspace_of_azure_aci(tmp_path: Path):
+    from vnodectl.providers.aci import AciSettings
+
+    file = tmp_path / "loganalytics.json"
+    file.write_text(json.dumps({"workspaceId": "w", "workspaceKey": "k"}))
+    environ = {**CHART, "LOG_ANALYTICS_AUTH_LOCATION": str(file), "CLUSTER_CIDR": "10.9.0.0/16"}
+    told = AciSettings.from_environment(layered(NAMED, environ, {}).environment(environ))
+    assert told.log_analytics is not None
+    assert (told.log_analytics.workspace_id, told.log_analytics.workspace_key) == ("w", "k")
+    assert told.cluster_cidr == "10.9.0.0/16"
+
+
 def test_a_managed_identity_of_azure_aci():
     environ = {"VIRTUALNODE_USER_IDENTITY_CLIENTID": "u", "AZURE_CLIENT_SECRET": "left over"}
     told = layered(NAMED, environ, {}).environment(environ)

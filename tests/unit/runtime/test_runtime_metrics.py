@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from pathlib import Path
 
 import pytest
 from support.exposition import Family, parse
@@ -12,6 +13,7 @@ from support.exposition import Family, parse
 from vnodectl.errors import ClusterUnreachable
 from vnodectl.kube.errors import Expired
 from vnodectl.kube.listwatch import ListWatch
+from vnodectl.runtime import metrics_page
 from vnodectl.runtime.metrics import NodeMetrics, Operation, Outcome, outcome_of
 from vnodectl.runtime.process import add_process_metrics
 from vnodectl.runtime.prometheus import Registry, header, number, sample
@@ -263,3 +265,7 @@ def test_health_that_changes():
     assert value(parse(metrics.text()), "vnodectl_provider_healthy") == 0
     health.append(True)
     assert value(parse(metrics.text()), "vnodectl_provider_healthy") == 1
+
+
+def test_the_page_of_metrics_is_what_the_node_serves(repository: Path) -> None:
+    assert (repository / "docs" / "metrics.md").read_text() == metrics_page.text(), "make docs"
