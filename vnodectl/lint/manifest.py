@@ -16,8 +16,8 @@ from vnodectl.lint.model import JSON, Steps
 from vnodectl.lint.paths import look
 from vnodectl.lint.workloads import Workload, containers, mapping, objects
 from vnodectl.runtime.env import field_value
-from vnodectl.runtime.facts import Facts, NodeFacts, Unresolved, needs
-from vnodectl.runtime.provider import PodKey, ResolvedPod
+from vnodectl.runtime.facts import Facts, NodeFacts, needs
+from vnodectl.runtime.provider import PodKey, Rejected, ResolvedPod
 from vnodectl.runtime.resolve import resolve
 
 TOKEN_VOLUME = "kube-api-access-lint"  # noqa: S105 - a volume's name
@@ -172,7 +172,7 @@ def _field_known(source: JSON) -> bool:
             str(mapping(source["fieldRef"]).get("fieldPath")),
             Facts(node=_NODE),
         )
-    except Unresolved:
+    except Rejected:
         return False
     return True
 
