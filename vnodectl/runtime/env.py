@@ -212,10 +212,10 @@ def _data(secret: bool, name: str, facts: Facts) -> dict[str, str] | None:
     return data
 
 
-def field_value(pod: JSON, path: str, facts: Facts, where: str) -> str:
+def field_value(pod: JSON, path: str, facts: Facts, where: str = "") -> str:
     """A downward-API field as text. Raises Rejected, at `where`, for one that does not exist (the API server
     has refused such pods already, but for fields newer than this program)."""
-    metadata, spec = pod["metadata"], pod["spec"]
+    metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
     subscript = _SUBSCRIPT.match(path)
     if subscript:
         return str((metadata.get(subscript.group(1)) or {}).get(subscript.group(2), ""))
@@ -229,6 +229,8 @@ def field_value(pod: JSON, path: str, facts: Facts, where: str) -> str:
         "spec.serviceAccountName": lambda: spec.get("serviceAccountName") or "default",
         "status.hostIP": lambda: facts.node.host_ips[0] if facts.node.host_ips else "",
         "status.hostIPs": lambda: ",".join(facts.node.host_ips),
+        "status.podIP": lambda: status.get("podIP") or "",
+        "status.podIPs": lambda: ",".join(entry["ip"] for entry in status.get("podIPs") or ()),
     }
     simple = fields.get(path)
     if simple is None:

@@ -209,6 +209,8 @@ class PodSync:
         if (outlives or pod["spec"].get("restartPolicy") != "Always") and not terminal(pod):
             record.seen = ending.ended(pod, record.seen, rfc3339(self._clock()))
             await self._status.write(record, pod)
+        if outlives and pod["metadata"].get("deletionGracePeriodSeconds") == 0:
+            return  # all that is left to do is up to whoever put the finalizers there
         # NotFound: somebody was faster. Conflict: the name belongs to another pod by now.
         with suppress(NotFound, Conflict):
             await self._client.delete(

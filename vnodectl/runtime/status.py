@@ -18,6 +18,7 @@ _FRAGMENT_KEYS = (
     "containerStatuses",
     "initContainerStatuses",
 )
+_TERMINAL = ("Succeeded", "Failed")
 _CLEARED = ("reason", "message")
 _OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
 
@@ -68,7 +69,7 @@ def compute(
         status["phase"] = "Failed"
     else:
         status.setdefault("phase", phase(spec, status))
-    if old.get("phase") in ("Succeeded", "Failed"):
+    if old.get("phase") in _TERMINAL:
         # Kubernetes never lets a pod leave a terminal phase; why it got there stays true as well.
         status["phase"] = old["phase"]
         for key in _CLEARED:
@@ -145,23 +146,39 @@ def differs(pod: JSON, wanted: JSON) -> bool:
     if old.get("observedGeneration") not in (None, wanted.get("observedGeneration")):
         return True
     known = {condition["type"]: condition for condition in old.get("conditions") or ()}
-    return any(known.get(condition["type"]) != condition for condition in wanted["conditions"])
+    return any(
+        _without_nulls(known.get(condition["type"]) or {}) != _without_nulls(condition)
+        for condition in wanted["conditions"]
+    )
+
+
+def _without_nulls(condition: JSON) -> JSON:
+    return {key: value for key, value in condition.items() if value is not None}
 
 
 def patch(pod: JSON, wanted: JSON) -> JSON:
-    """A strategic merge patch of `pods/status`. The UID makes it fail on a pod of the same name."""
+    """A strategic merge patch of `pods/status`. The UID makes it fail on a pod of the same name; a patch that
+    ends the pod fails on any version but `pod`'s."""
     status: JSON = dict(wanted)
     old: JSON = pod.get("status") or {}
     for key in _CLEARED:
         if key not in wanted and old.get(key):
             status[key] = None
+    for key in ("podIPs", "hostIPs"):
+        # Merged by address: those of a group that is no more would stay beside the new ones.
+        if old.get(key) and old[key] != wanted.get(key):
+            status[key] = [*(wanted.get(key) or ()), {"$patch": "replace"}]
     before = {condition["type"]: condition for condition in old.get("conditions") or ()}
     # Entries of this list are merged by type, so what is no longer said must be taken away by name.
     status["conditions"] = [
         {**{key: None for key in before.get(condition["type"], ()) if key not in condition}, **condition}
         for condition in wanted["conditions"]
     ]
-    return {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}
+    metadata = {"uid": pod["metadata"]["uid"]}
+    if wanted.get("phase") in _TERMINAL and old.get("phase") not in _TERMINAL:
+        # A last word is said once: not onto a version that may have another one already.
+        metadata["resourceVersion"] = pod["metadata"].get("resourceVersion")
+    return {"metadata": metadata, "status": status}
 
 
 def _unstarted(container: JSON, before: Iterable[JSON] | None, reason: str, message: str) -> JSON:

@@ -25,6 +25,10 @@ ALL = frozenset(ProbeKind)
 PORTS = {"startupProbe": 1, "livenessProbe": 2, "readinessProbe": 3}
 
 
+def now() -> float:
+    return round(asyncio.get_running_loop().time(), 2)
+
+
 class Scripted:
     """Answers by port, the last one for ever; remembers when it was asked."""
 
@@ -36,7 +40,7 @@ class Scripted:
     async def run(self, action: Action, ip: str, timeout: float) -> Outcome:
         assert isinstance(action, HttpGet)
         self.addresses.add(ip)
-        self.asked[action.port].append(asyncio.get_running_loop().time())
+        self.asked[action.port].append(now())
         known = self.answers[action.port]
         answer = known.pop(0) if len(known) > 1 else known[0]
         if isinstance(answer, float):  # takes that long, then fails
@@ -65,7 +69,7 @@ class Cloud:
         return {"c": self.kinds}
 
     async def restart_container(self, key: PodKey, container: str, *, grace: float) -> None:
-        self.restarted.append((container, grace, asyncio.get_running_loop().time()))
+        self.restarted.append((container, grace, now()))
         if self.errors:
             raise self.errors.pop(0)
 
@@ -126,7 +130,7 @@ async def room(
         cloud,
         events,  # type: ignore[arg-type]
         clock=virtual_time.clock,
-        changed=lambda _: changes.append(asyncio.get_running_loop().time()),
+        changed=lambda _: changes.append(now()),
         runner=runner,
         rand=lambda: 0.5,
     )

@@ -69,8 +69,10 @@ class LocalProvider:
         operating_system: str = "linux",
         options: Options | None = None,
         clock: Clock | None = None,
+        relist: float = RELIST,
     ) -> None:
         self._engine = engine
+        self._relist = relist
         self._node = node
         self._capacity = dict(capacity)
         self._operating_system = operating_system
@@ -201,7 +203,7 @@ class LocalProvider:
 
     async def _look_again(self) -> None:
         while True:
-            await self._clock.sleep(RELIST)
+            await self._clock.sleep(self._relist)
             await self._look()
 
     async def _look(self) -> None:
