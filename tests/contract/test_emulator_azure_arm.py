@@ -331,6 +331,53 @@ async def test_a_managed_cluster_and_its_credentials(tmp_path: Path) -> None:
             await clusters.list_cluster_admin_credentials("clusters", "locked")
 
 
+async def test_a_cluster_is_all_that_a_seed_says() -> None:
+    properties = {
+        "kubernetesVersion": "1.35",
+        "powerState": {"code": "Stopped"},
+        "provisioningState": "Failed",
+        "nodeResourceGroup": "machines",
+        "networkProfile": {
+            "networkPlugin": "azure",
+            "networkPluginMode": "overlay",
+            "networkPolicy": "cilium",
+            "networkDataplane": "cilium",
+            "ipFamilies": ["IPv4", "IPv6"],
+            "serviceCidr": "172.16.0.0/16",
+        },
+        "apiServerAccessProfile": {"enablePrivateCluster": True, "authorizedIPRanges": ["20.1.2.0/24"]},
+        "oidcIssuerProfile": {"enabled": True, "issuerURL": "https://oidc.example/cluster"},
+        "securityProfile": {"workloadIdentity": {"enabled": True}},
+        "agentPoolProfiles": [{"name": "pool", "count": 2, "vnetSubnetID": "/subnet", "osType": "Linux"}],
+    }
+    cluster = {
+        "name": "aks",
+        "resourceGroup": "clusters",
+        "properties": properties,
+        "sku": {"tier": "Standard"},
+    }
+    async with azure(clusters=[cluster]) as (emulator, sdk):
+        found = await sdk.aks.managed_clusters.get("clusters", "aks")
+        network, access = found.network_profile, found.api_server_access_profile
+        assert (network.network_plugin_mode, network.network_policy, network.network_dataplane) == (
+            "overlay",
+            "cilium",
+            "cilium",
+        )
+        assert (network.ip_families, network.service_cidr) == (["IPv4", "IPv6"], "172.16.0.0/16")
+        assert (access.enable_private_cluster, access.authorized_ip_ranges) == (True, ["20.1.2.0/24"])
+        assert (found.power_state.code, found.provisioning_state) == ("Stopped", "Failed")
+        assert found.oidc_issuer_profile.issuer_url == "https://oidc.example/cluster"
+        assert found.security_profile.workload_identity.enabled
+        assert found.agent_pool_profiles[0].vnet_subnet_id == "/subnet"
+        assert found.identity_profile["kubeletidentity"].object_id
+        assert (found.kubernetes_version, found.sku.tier) == ("1.35", "Standard")
+        assert await sdk.resources.resource_groups.get("machines")
+        # What is seeded again replaces what was there.
+        emulator.seed({"clusters": [cluster | {"properties": {}}]})
+        assert (await sdk.aks.managed_clusters.get("clusters", "aks")).power_state.code == "Running"
+
+
 async def test_faults_hit_what_they_name_and_then_are_spent() -> None:
     async with azure() as (emulator, sdk):
         faults = emulator.gateway.faults

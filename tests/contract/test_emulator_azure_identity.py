@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,14 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from azure.identity import ClientSecretCredential as MsalCredential
 from azure.identity import CredentialUnavailableError
-from azure.identity.aio import ClientSecretCredential, ManagedIdentityCredential, WorkloadIdentityCredential
-from cryptography.hazmat.primitives import serialization
+from azure.identity.aio import (
+    CertificateCredential,
+    ClientSecretCredential,
+    ManagedIdentityCredential,
+    WorkloadIdentityCredential,
+)
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from support.azure_clients import (
     CLIENT,
@@ -110,6 +117,58 @@ async def test_an_expired_secret_and_an_unknown_resource() -> None:
             await credential.get_token(ARM)
         with pytest.raises(ClientAuthenticationError, match="AADSTS500011"):
             await credential.get_token("https://nobody.example/.default")
+
+
+def app_certificate(directory: Path, name: str, days: int = 30) -> tuple[Path, Path]:
+    """A certificate, and a file with it and its key as the SDKs want it."""
+    key, now = rsa.generate_private_key(public_exponent=65537, key_size=2048), datetime.now(UTC)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=60))
+        .not_valid_after(now + timedelta(days=days))
+        .sign(key, hashes.SHA256())
+    )
+    pem = made.public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public, both = directory / f"{name}.pem", directory / f"{name}-key.pem"
+    public.write_bytes(pem)
+    both.write_bytes(private + pem)
+    return public, both
+
+
+async def test_a_certificate_of_the_application_gives_a_token(tmp_path: Path) -> None:
+    known, own = app_certificate(tmp_path, "app")
+    _, stranger = app_certificate(tmp_path, "stranger")
+    expired, old = app_certificate(tmp_path, "old", days=-1)
+    principals = [{"clientId": CLIENT, "certificateFiles": [str(known), str(expired)]}]
+    async with emulated(servicePrincipals=principals) as emulator:
+
+        async def token(file: Path) -> str:
+            credential = CertificateCredential(
+                emulator.world.tenant, CLIENT, certificate_path=str(file), **identity_options(emulator)
+            )
+            async with credential:
+                return (await credential.get_token(ARM)).token
+
+        assert jose.parse(await token(own)).claims["appid"] == CLIENT
+        with pytest.raises(ClientAuthenticationError, match="AADSTS700027"):
+            await token(stranger)
+        with pytest.raises(ClientAuthenticationError, match="AADSTS1000502"):
+            await token(old)
+        # A secret that is not there is no way in, and neither is another application's certificate.
+        async with secret_credential(emulator) as credential:
+            with pytest.raises(ClientAuthenticationError, match="AADSTS7000215"):
+                await credential.get_token(ARM)
+        emulator.seed({"servicePrincipals": [{"clientId": CLIENT}]})
+        with pytest.raises(ClientAuthenticationError, match="AADSTS700027"):
+            await token(own)
 
 
 async def test_scopes_of_users_that_a_program_asks_for_as_well_are_ignored() -> None:

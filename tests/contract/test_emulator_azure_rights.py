@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -31,6 +32,7 @@ from support.scripted_engine import ScriptedEngine
 
 from vnodectl.emulator.azure.config import AzureConfig
 from vnodectl.emulator.azure.service import AzureEmulator
+from vnodectl.emulator.certificates import make_certificate
 from vnodectl.emulator.jose import SigningKey
 
 NOBODY = "11111111-2222-3333-4444-888888888888"
@@ -307,6 +309,20 @@ async def test_graph_tells_when_a_secret_expires() -> None:
         assert (status, error["error"]["code"]) == (404, "Request_ResourceNotFound")
         status, error = await call("GET", "/users")
         assert (status, error["error"]["code"]) == (400, "BadRequest")
+
+
+async def test_graph_shows_certificates(tmp_path: Path) -> None:
+    made = make_certificate(tmp_path, ["app"])
+    principals = [{"clientId": CLIENT, "secret": SECRET, "certificateFiles": [str(made.certificate)]}]
+    async with azure(servicePrincipals=principals) as emulator, graph(emulator, CLIENT) as call:
+        _, application = await call("GET", f"/applications(appId='{CLIENT}')")
+        (key,) = application["keyCredentials"]
+        assert (key["type"], key["usage"], key["displayName"]) == (
+            "AsymmetricX509Cert",
+            "Verify",
+            "server.pem",
+        )
+        assert key["endDateTime"] > key["startDateTime"]
 
 
 async def test_graph_keeps_federated_credentials_of_an_application() -> None:

@@ -94,7 +94,7 @@ class FederatedCredential:
 class Principal:
     """A service principal with its application, or a managed identity (then with `resource_group`).
 
-    `graph_roles` are its rights at Microsoft Graph.
+    `certificate_files` are PEM files of the application; `graph_roles` are its rights at Microsoft Graph.
     """
 
     client_id: str
@@ -104,6 +104,7 @@ class Principal:
     secret_expires: float | None = None
     roles: tuple[Role, ...] = ()
     federated: tuple[FederatedCredential, ...] = ()
+    certificate_files: tuple[str, ...] = ()
     graph_roles: tuple[str, ...] = ()
     resource_group: str = ""
     location: str = ""

@@ -1,7 +1,8 @@
 """Microsoft Entra ID: token endpoint, discovery documents and keys.
 
-Served on the same socket as ARM. Grants: client credentials with a client secret or with a token of a
-federated issuer. Errors have OAuth's fields with the AADSTS numbers of the service.
+Served on the same socket as ARM. Grants: client credentials with a client secret, with an assertion that a
+certificate of the application signs, or with a token of a federated issuer. Errors have OAuth's fields with
+the AADSTS numbers of the service.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from vnodectl.emulator.azure.appcertificates import check_own_assertion
 from vnodectl.emulator.azure.config import Principal
 from vnodectl.emulator.azure.errors import EntraError
-from vnodectl.emulator.azure.federation import check_assertion
+from vnodectl.emulator.azure.federation import check_assertion, parse_assertion
 from vnodectl.emulator.azure.tokens import PUBLIC_ARM, Tokens
 from vnodectl.emulator.azure.world import World
 from vnodectl.emulator.documents import JSON
@@ -48,7 +50,7 @@ CONFIGURATION_V1 = "/{tenant}/.well-known/openid-configuration"
 KEYS = "/{tenant}/discovery/v2.0/keys"
 INSTANCE = "/common/discovery/instance"
 ROUTES = (
-    ("POST", TOKEN, "Tokens for a client secret or a federated token (client credentials)"),
+    ("POST", TOKEN, "Tokens for a secret, a certificate or a federated token (client credentials)"),
     ("POST", TOKEN_V1, "The same, with `resource` instead of `scope`"),
     ("GET", CONFIGURATION, "OpenID configuration"),
     ("GET", CONFIGURATION_V1, "OpenID configuration"),
@@ -134,7 +136,7 @@ class Entra:
                 "your authentication request to the wrong tenant.",
             )
         trace.principal = principal.client_id
-        self._authenticate(principal, form)
+        self._authenticate(principal, form, f"{request.scheme}://{request.host}{request.path}")
         issued = self._tokens.issue(principal, audience)
         lifetime = int(issued.expires - self._world.clock.now())
         return {
@@ -144,11 +146,16 @@ class Entra:
             "access_token": issued.token,
         }
 
-    def _authenticate(self, principal: Principal, form: dict[str, str]) -> None:
+    def _authenticate(self, principal: Principal, form: dict[str, str], endpoint: str) -> None:
         if assertion := form.get("client_assertion"):
             if form.get("client_assertion_type") != JWT_BEARER:
                 raise _missing("client_assertion_type")
-            check_assertion(principal, assertion, self._world.clock.wall(), self._world.issuers)
+            now = self._world.clock.wall()
+            token = parse_assertion(assertion)
+            if str(token.claims.get("iss", "")).casefold() == principal.client_id.casefold():
+                check_own_assertion(principal, token, now, (endpoint, endpoint.replace("/v2.0/", "/")))
+            else:
+                check_assertion(principal, token, now, self._world.issuers)
             return
         secret = form.get("client_secret", "")
         if not secret:

@@ -10,18 +10,22 @@ from vnodectl.emulator.azure.config import FederatedCredential, Keys, Principal
 from vnodectl.emulator.azure.errors import EntraError
 
 
+def parse_assertion(assertion: str) -> jose.Token:
+    """Raises EntraError for what is no JWT."""
+    try:
+        return jose.parse(assertion)
+    except jose.BadToken as error:
+        raise EntraError(401, "invalid_client", 50027, "JWT token is invalid or malformed.") from error
+
+
 def check_assertion(
-    principal: Principal, assertion: str, now: float, issuers: Mapping[str, Keys] | None = None
+    principal: Principal, token: jose.Token, now: float, issuers: Mapping[str, Keys] | None = None
 ) -> None:
     """Raises EntraError unless one of the principal's federated credentials covers the token.
 
     `now` is the real time: the token's issuer does not follow the emulated clock. `issuers` are keys by
     issuer, for credentials that bring none of their own.
     """
-    try:
-        token = jose.parse(assertion)
-    except jose.BadToken as error:
-        raise EntraError(401, "invalid_client", 50027, "JWT token is invalid or malformed.") from error
     claims = token.claims
     credential = _matching(principal, claims)
     expiry, start = _number(claims.get("exp")), _number(claims.get("nbf"))

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from vnodectl.emulator.azure.appcertificates import AppCertificate, certificates_of
 from vnodectl.emulator.azure.config import FederatedCredential, Principal
 from vnodectl.emulator.azure.errors import ArmError
 from vnodectl.emulator.azure.tokens import Tokens
@@ -208,7 +209,7 @@ class Graph:
             "displayName": one.name,
             "signInAudience": "AzureADMyOrg",
             "passwordCredentials": self._passwords(one),
-            "keyCredentials": [],
+            "keyCredentials": [_key_credential(found) for found in certificates_of(one)],
         }
 
     def _principal(self, one: Principal) -> JSON:
@@ -281,6 +282,20 @@ def _credential(one: FederatedCredential) -> JSON:
         "subject": one.subject,
         "audiences": list(one.audiences),
         "description": None,
+    }
+
+
+def _key_credential(one: AppCertificate) -> JSON:
+    thumbprint = min(one.thumbprints, key=len)  # SHA-1, as Graph has it
+    return {
+        "displayName": one.name,
+        "keyId": str(uuid.uuid5(uuid.NAMESPACE_URL, thumbprint)),
+        "customKeyIdentifier": thumbprint,
+        "type": "AsymmetricX509Cert",
+        "usage": "Verify",
+        "startDateTime": iso(one.begins),
+        "endDateTime": iso(one.ends),
+        "key": None,
     }
 
 

@@ -9,7 +9,8 @@ A seed is one JSON object; every field is optional:
                   "spot": true, "confidential": true, "sizes": {"Linux": {"cpu": 31, "memoryInGB": 240}}}],
       "resourceGroups": [{"name": "rg", "location": "eastus", "tags": {}}],
       "servicePrincipals": [{"clientId": "<guid>", "secret": "…", "objectId": "<guid>", "name": "…",
-                  "secretExpires": 1893456000, "graphRoles": ["Application.Read.All"],
+                  "secretExpires": 1893456000, "certificateFiles": ["app.pem"],
+                  "graphRoles": ["Application.Read.All"],
                   "roles": [{"role": "Contributor", "scope": "/subscriptions/…"}],
                   "federatedCredentials": [{"name": "…", "issuer": "https://…",
                       "subject": "system:serviceaccount:ns:name",
@@ -269,6 +270,7 @@ def _service_principal(reader: Reader, rights: _Rights) -> Principal:
         secret_expires=reader.number("secretExpires", 0) or None,
         roles=rights.roles(reader),
         federated=_federated(reader),
+        certificate_files=reader.texts("certificateFiles"),
         graph_roles=reader.texts("graphRoles", GRAPH_ROLES),
     )
     reader.done()
