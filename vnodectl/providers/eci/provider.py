@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ from vnodectl.runtime.provider import (
     Streams,
     Unsupported,
 )
+
+log = logging.getLogger(__name__)
 
 _GOING = ("IncorrectStatus", "OperationConflict")
 _TOKEN_TAKEN = ("IdempotentParameterMismatch", "InvalidClientToken", "Duplicated.ClientToken")
@@ -168,7 +171,8 @@ class EciProvider:
         """In place (UpdateContainerGroup). Left alone are pods that never restart, as ECI's documents warn
         that an update may fail their containers, and volumes that had no files when the group was made."""
         if not containers.restarts(pod.spec):
-            raise Unsupported("Elastic Container Instance updates no files of a pod that never restarts")
+            log.info("pod %s never restarts: its files stay as they are", pod.key)
+            return  # an error would be tried again, for nothing
         group_id = self._tracked(pod.key).group_id
         bodies = files.refreshed(pod, volumes)
         try:
