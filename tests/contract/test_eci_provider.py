@@ -44,6 +44,7 @@ from vnodectl.runtime.provider import (
     SupportsContainerRestart,
     SupportsDirectPreStop,
     SupportsDirectProbes,
+    SupportsFileRefresh,
 )
 
 POD = make_pod(
@@ -310,6 +311,55 @@ async def test_a_delete_that_takes_long_can_be_forced() -> None:
         await cloud.provider.delete(POD.key, grace=0)
         await cloud.said.gone(POD.key)
         assert engine.graces == [30, 0]
+
+
+def _with_files(token: bytes, *more: File, policy: str = "Always") -> Any:
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("token", "config", "none")]
+    return make_pod(
+        {
+            "restartPolicy": policy,
+            "containers": [{"name": "main", "image": "nginx", "volumeMounts": mounts}],
+            "volumes": [{"name": name} for name in ("token", "config", "none")],
+        },
+        volumes={
+            "token": Files((File("token", token, 0o600),), secret=True),
+            "config": Files((File("a", b"same"),)),
+            "none": Files(more),
+        },
+    )
+
+
+async def test_new_contents_of_files_are_put_in_place() -> None:
+    engine = ScriptedEngine()
+    written: list[tuple[str, Any]] = []
+
+    async def write_files(name: str, volume: str, files: Any) -> None:
+        written.append((volume, [(one.path, one.content, one.mode) for one in files]))
+
+    engine.write_files = write_files  # type: ignore[method-assign]
+    async with eci_cloud(engine) as cloud:
+        assert isinstance(cloud.provider, SupportsFileRefresh)
+        await cloud.provider.create(_with_files(b"old"))
+        await cloud.said.state(POD.key, "running")
+        # "none" had no files when the group was made, and is another kind of volume.
+        fresh = _with_files(b"new", File("late", b"x"))
+        await cloud.provider.refresh(fresh, frozenset({"token", "none"}))
+        (group,) = cloud.groups
+        async with asyncio.timeout(10):
+            await group.until(lambda one: one.status == "Running")
+        assert ("token", [("token", b"new", 0o600)]) in written
+        assert [call for call, _ in engine.calls] == ["create"], "nothing was made anew"
+        updates = cloud.calls("UpdateContainerGroup")
+        await cloud.provider.refresh(fresh, frozenset({"token"}))
+        assert cloud.calls("UpdateContainerGroup") == updates + 1, "nothing new is no error"
+        message = "planted-marker is wrong"
+        cloud.fault("UpdateContainerGroup", status=400, code="IncorrectStatus", message=message)
+        with pytest.raises(Retryable) as caught:
+            await cloud.provider.refresh(_with_files(b"planted-marker"), frozenset({"token"}))
+        assert "planted" not in caught.value.message
+        updates = cloud.calls("UpdateContainerGroup")
+        await cloud.provider.refresh(_with_files(b"newer", policy="Never"), frozenset({"token"}))
+        assert cloud.calls("UpdateContainerGroup") == updates, "an update may fail what never restarts"
 
 
 async def test_a_probe_that_the_runtime_runs_restarts_the_group() -> None:

@@ -13,6 +13,7 @@ from vnodectl.providers.eci import annotations as notes
 from vnodectl.providers.eci import specs
 from vnodectl.providers.eci.profile import Profile, Selector
 from vnodectl.providers.eci.translate import fails_fast, secrets, translate
+from vnodectl.providers.eci.volumes import volume_secrets
 from vnodectl.runtime.provider import (
     EmptyDir,
     EnvVar,
@@ -610,6 +611,123 @@ def test_disks_nas_and_oss_through_csi_inline_or_of_a_persistent_volume() -> Non
         keys={"akId": b"id", "akSecret": b"planted"},
     )
     assert _options(oss)["akSecret"] == "planted"
+
+
+CLAIM = {"persistentVolumeClaim": {"claimName": "data"}}
+DISK = {
+    "csi": {"driver": "diskplugin.csi.alibabacloud.com", "volumeHandle": "d-1", "fsType": "ext4"},
+    "nodeAffinity": {
+        "required": {
+            "nodeSelectorTerms": [
+                {
+                    "matchExpressions": [
+                        {
+                            "key": "topology.diskplugin.csi.alibabacloud.com/zone",
+                            "operator": "In",
+                            "values": ["cn-hangzhou-i"],
+                        }
+                    ]
+                }
+            ]
+        }
+    },
+}
+NAS = {
+    "csi": {
+        "driver": "nasplugin.csi.alibabacloud.com",
+        "volumeHandle": "pv",
+        "volumeAttributes": {"server": "s", "path": "/p"},
+    },
+    "mountOptions": ["nolock,tcp", "noresvport", "vers=3"],
+}
+OSS = {
+    "csi": {
+        "driver": "ossplugin.csi.alibabacloud.com",
+        "volumeAttributes": {"bucket": "b", "url": "u"},
+        "nodePublishSecretRef": {"name": "keys", "namespace": "kube-system"},
+        "readOnly": True,
+    }
+}
+
+
+def _claimed(spec: dict[str, Any], read_only: bool = False, **secrets_: Any) -> External:
+    claim = {"persistentVolumeClaim": {"claimName": "data", **({"readOnly": True} if read_only else {})}}
+    volume = {"metadata": {"name": "pv-1"}, "spec": spec}
+    return External({"name": "v", **claim}, secrets_.get("secrets") or {}, volume)
+
+
+def test_a_claim_is_what_its_volume_is() -> None:
+    disk = _volume(_claimed(DISK), CLAIM)
+    assert (disk["FlexVolume"]["Driver"], _options(disk)) == ("alicloud/disk", {"volumeId": "d-1"})
+    nas = _volume(_claimed(NAS), CLAIM)
+    assert _options(nas) == {
+        "server": "s",
+        "path": "/p",
+        "vers": "3",
+        "options": "nolock,tcp,noresvport",
+    }
+    keys = {"kube-system/keys": {"akId": b"id", "akSecret": b"planted"}}
+    oss = _volume(_claimed(OSS, secrets=keys), CLAIM)
+    assert _options(oss) == {"bucket": "b", "url": "u", "akId": "id", "akSecret": "planted"}
+    nfs = _volume(_claimed({"nfs": {"server": "s", "path": "/p"}}), CLAIM)
+    assert nfs == {"Type": "NFSVolume", "NFSVolume": {"Server": "s", "Path": "/p"}}
+    flex = {"driver": "alicloud/disk", "options": {"volumeId": "d-2"}}
+    assert _options(_volume(_claimed({"flexVolume": flex}), CLAIM)) == {"volumeId": "d-2"}
+
+
+def test_the_secrets_of_a_claim_may_be_in_another_namespace() -> None:
+    assert volume_secrets({"spec": OSS}, "default") == [("kube-system", "keys")]
+    flex = {"flexVolume": {"driver": "alicloud/oss", "secretRef": {"name": "keys"}}}
+    assert volume_secrets({"spec": flex}, "default") == [("default", "keys")]
+    assert volume_secrets({"spec": DISK}, "default") == []
+
+
+@pytest.mark.parametrize(
+    ("volume", "locked"),
+    [
+        (_claimed(DISK), False),
+        (_claimed(DISK, read_only=True), True),
+        (_claimed(OSS), True),
+        (
+            External({"name": "v", "flexVolume": {"driver": "alicloud/nas", "options": {"server": "s"}}}),
+            False,
+        ),
+        (
+            External(
+                {
+                    "name": "v",
+                    "flexVolume": {"driver": "alicloud/nas", "options": {"server": "s"}, "readOnly": True},
+                }
+            ),
+            True,
+        ),
+    ],
+)
+def test_a_volume_that_is_read_only_is_mounted_so(volume: External, locked: bool) -> None:
+    (mount,) = _container(_with_volume(volume))["VolumeMount"]
+    assert mount.get("ReadOnly", False) is locked
+
+
+def test_a_disk_of_a_claim_decides_the_zone() -> None:
+    assert translate(_with_volume(_claimed(DISK), CLAIM), place())["ZoneId"] == "cn-hangzhou-i"
+    assert "ZoneId" not in translate(_with_volume(_claimed(NAS), CLAIM), place())
+    other = json.loads(json.dumps(DISK).replace("hangzhou-i", "hangzhou-h"))
+    pod = make_pod(
+        {
+            **_one(volumeMounts=[{"name": "a", "mountPath": "/a"}, {"name": "b", "mountPath": "/b"}]),
+            "volumes": [{"name": "a", **CLAIM}, {"name": "b", **CLAIM}],
+        },
+        volumes={"a": _claimed(DISK), "b": _claimed(other)},
+    )
+    error = _rejected(pod)
+    assert error.field == "spec.volumes[1].persistentVolumeClaim"
+    assert "cn-hangzhou-h" in error.message
+
+
+def test_a_claim_of_what_eci_does_not_have_names_the_volume() -> None:
+    error = _rejected(_with_volume(_claimed({"hostPath": {"path": "/"}}), CLAIM))
+    assert error.field == "spec.volumes[0].persistentVolumeClaim"
+    assert "pv-1" in error.message
 
 
 @pytest.mark.parametrize(

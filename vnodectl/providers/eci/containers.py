@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vnodectl.providers.eci import probes
+from vnodectl.providers.eci import probes, volumes
 from vnodectl.providers.eci.specs import Need
-from vnodectl.providers.eci.volumes import mounts
 from vnodectl.providers.ports import port_number
 from vnodectl.runtime.expansion import expand
 from vnodectl.runtime.provider import JSON, EnvVar, Rejected, ResolvedPod
 
-_LATE = frozenset({"status.podIP", "status.podIPs"})
+LATE = frozenset({"status.podIP", "status.podIPs"})
 """Known to the group alone; a group has one IPv4 address, so both are the same."""
 
 
@@ -73,7 +72,7 @@ def _common(container: JSON, pod: ResolvedPod, path: str) -> JSON:
     ports = _ports(container, path)
     if ports:
         body["Port"] = ports
-    mounted = mounts(container, values, path)
+    mounted = volumes.mounts(container, values, path, volumes.read_only(pod))
     if mounted:
         body["VolumeMount"] = mounted
     security = _security(container, pod)
@@ -93,7 +92,7 @@ def _environment(env: Sequence[EnvVar]) -> list[JSON]:
     bodies: dict[str, JSON] = {}
     for one in env:
         late = {"FieldRef": {"FieldPath": "status.podIP"}}
-        bodies[one.name] = {"Key": one.name, **(late if one.late in _LATE else {"Value": one.value})}
+        bodies[one.name] = {"Key": one.name, **(late if one.late in LATE else {"Value": one.value})}
     return list(bodies.values())
 
 

@@ -35,7 +35,8 @@ _FIELDS = """\
 - **Volumes**: at most {volumes}. emptyDir with size and medium; configMap, secret, projected and
   downwardAPI as files of at most {file} KiB each and {files} KiB together; NFS; disks, NAS and OSS
   through flexVolume (`alicloud/disk`, `alicloud/nas`, `alicloud/oss`), inline CSI, or a claim whose
-  volume is of those drivers.
+  volume is of those drivers; a disk of a claim decides the zone. Changed ConfigMaps, Secrets and tokens
+  are put in place, but in pods that never restart, and in volumes that had no files at first.
 - **Probes**: liveness and readiness by exec, httpGet and tcpSocket are ECI's. Startup probes, grpc,
   headers and other hosts are not: the connector runs those itself against the pod's address, so that
   address must be reachable from it. A liveness or startup probe that it runs restarts the whole group

@@ -27,6 +27,7 @@ SINCE_LEAST, SINCE_MOST = 60, 3600
 """Seconds that DescribeContainerGroupStatus looks back."""
 
 _MAX_PAGES = 10_000
+_NOTHING_NEW = "NoNeedUpdate"
 _UNKNOWN_RESOURCE = "Forbidden.Unauthorized"
 """What some APIs answer for a group that is not there: it is not one's own."""
 
@@ -55,6 +56,19 @@ class Groups:
         if force:
             parameters["Force"] = True
         await self._write("DeleteContainerGroup", parameters)
+
+    async def update_files(self, group_id: str, volumes: Sequence[JSON], hide: Iterable[str]) -> None:
+        """New contents for config files of a group. Errors name none of `hide`."""
+        parameters: JSON = {
+            "ContainerGroupId": group_id,
+            "UpdateType": "IncrementalUpdate",
+            "Volume": list(volumes),
+        }
+        try:
+            await self._write("UpdateContainerGroup", parameters, hide)
+        except AlibabaError as error:
+            if error.code != _NOTHING_NEW:
+                raise
 
     async def restart(self, group_id: str) -> None:
         """All containers of a group. Raises `AlibabaNotFound`."""

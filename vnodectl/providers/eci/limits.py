@@ -13,6 +13,7 @@ PER_MINUTE = {
     "DescribeMultiContainerGroupMetric": 500,
     "ExecContainerCommand": 500,
     "RestartContainerGroup": 1000,
+    "UpdateContainerGroup": 1000,
 }
 """Calls that an account may make of each API ("Limits")."""
 

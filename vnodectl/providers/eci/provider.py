@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from vnodectl.providers.eci import containers, probes, stats
 from vnodectl.providers.eci import exec as eci_exec
 from vnodectl.providers.eci import logs as eci_logs
 from vnodectl.providers.eci import status as states
+from vnodectl.providers.eci import volumes as files
 from vnodectl.providers.eci.failures import of_create, of_request
 from vnodectl.providers.eci.groups import DETAIL_PAGE, Groups
 from vnodectl.providers.eci.limits import ApiLimits
@@ -38,6 +40,8 @@ from vnodectl.runtime.provider import (
     Unsupported,
 )
 
+log = logging.getLogger(__name__)
+
 _GOING = ("IncorrectStatus", "OperationConflict")
 _TOKEN_TAKEN = ("IdempotentParameterMismatch", "InvalidClientToken", "Duplicated.ClientToken")
 
@@ -46,6 +50,7 @@ class EciProvider:
     """One virtual node's groups in one region. Groups of others in it are never touched."""
 
     name = "alibabacloud"
+    late_fields = containers.LATE
     stats_batch = DETAIL_PAGE
 
     def __init__(
@@ -162,7 +167,27 @@ class EciProvider:
     def _place(self) -> Place:
         return Place(self._settings, self._identity, self._region, self._profile())
 
+    async def refresh(self, pod: ResolvedPod, volumes: frozenset[str]) -> None:
+        """In place (UpdateContainerGroup). Left alone are pods that never restart, as ECI's documents warn
+        that an update may fail their containers, and volumes that had no files when the group was made."""
+        if not containers.restarts(pod.spec):
+            log.info("pod %s never restarts: its files stay as they are", pod.key)
+            return  # an error would be tried again, for nothing
+        group_id = self._tracked(pod.key).group_id
+        bodies = files.refreshed(pod, volumes)
+        try:
+            (group,) = await self._groups.describe([group_id]) or [{}]
+            made = {one.get("Name") for one in group.get("Volumes") or () if one.get("Type") == files.FILES}
+            bodies = [one for one in bodies if one["Name"] in made]
+            if bodies:
+                await self._groups.update_files(group_id, bodies, tuple(files.secrets(bodies)))
+        except VnodectlError as error:
+            raise of_request(error) from error
+
     # --- what the runtime does for ECI ------------------------------------------------------------
+
+    def volume_secrets(self, persistent_volume: JSON, namespace: str) -> Sequence[tuple[str, str]]:
+        return files.volume_secrets(persistent_volume, namespace)
 
     def direct_probes(self, pod: JSON) -> Mapping[str, frozenset[ProbeKind]]:
         restarts = containers.restarts(pod["spec"])

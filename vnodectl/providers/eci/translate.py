@@ -67,6 +67,8 @@ def translate(pod: ResolvedPod, place: Place, *, attempt: int = 1) -> JSON:
     made = volumes.volumes(pod)
     if made:
         body["Volume"] = made
+    if zone := volumes.zone(pod):
+        body["ZoneId"] = zone
     if spec.get("activeDeadlineSeconds"):
         body["ActiveDeadlineSeconds"] = spec["activeDeadlineSeconds"]
     if spec.get("shareProcessNamespace"):
