@@ -108,7 +108,14 @@ def _text(version: tuple[int, int]) -> str:
 _KUBE = frozenset({Resource.KUBE})
 
 CHECKS = (
-    Check("VN-KUBE-001", "cluster", "Does the Kubernetes API answer?", reachable, resources=_KUBE),
+    Check(
+        "VN-KUBE-001",
+        "cluster",
+        "Does the Kubernetes API answer?",
+        reachable,
+        resources=_KUBE,
+        why="Nothing can be installed into a cluster that is out of reach or refuses the credentials.",
+    ),
     Check(
         "VN-KUBE-002",
         "cluster",
@@ -116,6 +123,7 @@ CHECKS = (
         supported_version,
         needs=("VN-KUBE-001",),
         resources=_KUBE,
+        why="A release is tested with a window of versions; outside it the node may not be accepted.",
     ),
     Check(
         "VN-KUBE-003",
@@ -124,5 +132,6 @@ CHECKS = (
         caller_rights,
         needs=("VN-KUBE-001",),
         resources=_KUBE,
+        why="Helm stops half-way where a right is missing; a role can only be given by who holds its rights.",
     ),
 )

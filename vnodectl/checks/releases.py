@@ -100,7 +100,14 @@ _PLAN = frozenset({Resource.PLAN})
 _PLANNED = frozenset({Resource.PLAN, Resource.KUBE})
 
 CHECKS = (
-    Check("VN-REL-001", "release", "Do the names fit Helm and Kubernetes?", names_fit, resources=_PLAN),
+    Check(
+        "VN-REL-001",
+        "release",
+        "Do the names fit Helm and Kubernetes?",
+        names_fit,
+        resources=_PLAN,
+        why="Helm allows 53 characters for a release, Kubernetes 63 for a label: longer names are refused.",
+    ),
     Check(
         "VN-REL-002",
         "release",
@@ -108,6 +115,7 @@ CHECKS = (
         not_stuck,
         needs=("VN-REL-001", "VN-KUBE-003"),
         resources=_PLANNED,
+        why="After an interrupted run Helm refuses the release until it is rolled back or uninstalled.",
     ),
     Check(
         "VN-REL-003",
@@ -116,5 +124,6 @@ CHECKS = (
         names_free,
         needs=("VN-REL-002",),
         resources=_PLANNED,
+        why="Two kubelets that are one node overwrite each other's status, and delete each other's pods.",
     ),
 )

@@ -57,6 +57,7 @@ CHECKS = (
         "Is helm installed?",
         helm_found,
         resources=frozenset({Resource.HELM}),
+        why="Connectors are installed, upgraded and removed by Helm.",
     ),
     Check(
         "VN-TOOL-002",
@@ -65,5 +66,6 @@ CHECKS = (
         helm_version,
         needs=("VN-TOOL-001",),
         resources=frozenset({Resource.HELM}),
+        why="Helm before 3.8 reads no OCI registries; a build without a version cannot be driven at all.",
     ),
 )

@@ -1,0 +1,64 @@
+"""The cluster's checks against an API server over a socket, recorded and replayed."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from email.utils import formatdate
+
+import pytest
+from support.canned_helm import CannedHelm, CannedRegistry
+from support.check_cases.case import Case
+from support.check_cases.cluster import CASES, TARGET
+from support.fake_api import client, fake_cluster, status
+
+from vnodectl.checks.catalog import all_checks
+from vnodectl.checks.context import Context
+from vnodectl.checks.helm import HelmProgram
+from vnodectl.checks.model import Verdict
+from vnodectl.checks.recording import Recorder, replay
+from vnodectl.checks.runner import Selection, run
+
+
+def refuse_token(request_token: str):
+    """Answers 401 to whoever has another one."""
+    return lambda *_: status(401, "Unauthorized")
+
+
+@pytest.mark.parametrize("case", [one for one in CASES if not one.options.get("real")], ids=str)
+async def test_each_case_is_told_and_told_again_by_a_replay(case: Case) -> None:
+    given = case.options.get("helm")
+    helm = HelmProgram(given) if isinstance(given, str) else given or CannedHelm()
+    async with fake_cluster() as (api, kube):
+        for kind, namespace, body in case.options["objects"]:
+            api.put(kind.plural, json.loads(json.dumps(body)), namespace=namespace or "")
+        fake = dict(case.options.get("fake") or {})
+        if "ahead" in fake:
+            api.date = formatdate(time.time() + fake.pop("ahead"), usegmt=True)
+        for name, value in fake.items():
+            setattr(api, name, value)
+        if case.options.get("token"):
+            api.refuse = refuse_token(case.options["token"])
+        if case.options.get("somebody"):
+            api.allowed = lambda _: False
+        async with client(kube.server) as mine:
+            recorder = Recorder()
+            context = Context(
+                target=replace(TARGET, **case.target),
+                kube=mine,
+                helm=helm,
+                registry=case.options.get("registry") or CannedRegistry(),
+            )
+            selection = Selection(only=(case.id,))
+            first = await run(all_checks(), recorder.wrap(context), selection=selection)
+        assert not [line for line in api.requests if line.startswith(("PUT", "PATCH", "DELETE"))]
+    again = await run(all_checks(), replay(json.loads(json.dumps(recorder.document()))), selection=selection)
+    for report in (first, again):
+        found = next(one for one in report.outcomes if one.check.id == case.id)
+        assert found.verdict is case.verdict, found.answer
+        assert case.cause in found.answer.cause
+        assert case.evidence in found.answer.evidence
+        if found.verdict in {Verdict.FAILED, Verdict.WARNING}:
+            assert found.answer.cause
+            assert found.answer.fix
