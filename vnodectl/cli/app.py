@@ -25,6 +25,7 @@ from vnodectl.cli import (
     remove,
     sample,
     sandbox,
+    show,
     validate,
 )
 from vnodectl.cli.output import complain, note, report
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.command("check")(check.check)
 app.command("install-connector")(install.install_connector)
+app.command("show-connector")(show.show_connector)
 app.command("validate")(validate.validate)
 app.command("remove-connector")(remove.remove_connector)
 app.command("lint")(lint.lint)

@@ -134,6 +134,33 @@ Location = Annotated[
         help="Region of the container groups. (default: that of their resource group or cluster)",
     ),
 ]
+
+AnyNamespace = Annotated[
+    str | None,
+    option(CLUSTER, "--namespace", metavar="NAME", help="Only those in this namespace. (default: all)"),
+]
+AnyConnectorName = Annotated[
+    str | None, option(CONNECTOR, "--connector-name", metavar="NAME", help="Only this one. (default: all)")
+]
+AnyOsType = Annotated[
+    str | None,
+    option(CONNECTOR, "--os-type", metavar="OS", help="Only Linux or only Windows. (default: Both)"),
+]
+AnyCloud = Annotated[
+    str | None,
+    option(CONNECTOR, "--cloud", metavar="CLOUD", help="Only those of azure or alibaba. (default: both)"),
+]
+FoundLocation = Annotated[
+    str | None,
+    option(
+        CONNECTOR,
+        "-l",
+        "--location",
+        "--region",
+        metavar="REGION",
+        help="Its region. (default: wherever it is found)",
+    ),
+]
 Config = Annotated[
     str | None,
     option(

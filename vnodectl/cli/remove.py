@@ -42,17 +42,7 @@ def remove_connector(
     os_type: options.OsType = None,
     cloud: options.Cloud = None,
     release_name: options.ReleaseName = None,
-    location: Annotated[
-        str | None,
-        option(
-            options.CONNECTOR,
-            "-l",
-            "--location",
-            "--region",
-            metavar="REGION",
-            help="Its region. (default: wherever it is found)",
-        ),
-    ] = None,
+    location: options.FoundLocation = None,
     subscription: options.Subscription = None,
     tenant: options.Tenant = None,
     aci_resource_group: Annotated[

@@ -48,10 +48,11 @@ async def virtual_nodes(kube: KubeClient) -> dict[str, str]:
     return {node: releases[node] for node in sorted(releases, key=names.node_order)}
 
 
-async def deployments(kube: KubeClient, name: str, release: str = "") -> list[JSON]:
-    """The Deployments of the connectors of that name or, where a release is named, of that release."""
+async def deployments(kube: KubeClient, name: str = "", release: str = "") -> list[JSON]:
+    """The Deployments of the connectors of that name or, where a release is named, of that release; without
+    either, of all connectors."""
     selector = "app.kubernetes.io/part-of=vnodectl"
-    if not release:
+    if name and not release:
         selector += f",{CONNECTOR_LABEL}={name}"
     found, _ = await kube.list(DEPLOYMENTS.path(), {"labelSelector": selector})
     return [one for one in found if not release or one["metadata"]["name"] == release]
@@ -75,7 +76,7 @@ def existing(
             continue
         deployment = by_release.get(each)
         mine = [node for node, of in nodes.items() if of == each]
-        made = _by_labels(deployment, name) if deployment else None
+        made = connector_of(deployment, name) if deployment else None
         made = made or _by_name(each, name, mine, asked=bool(release))
         if made is not None:
             # A node from before labels said so is known by its name.
@@ -84,7 +85,8 @@ def existing(
     return found
 
 
-def _by_labels(deployment: JSON, name: str) -> Connector | None:
+def connector_of(deployment: JSON, name: str = "") -> Connector | None:
+    """Which connector a Deployment of the chart is, by its labels; `name` is that of one without labels."""
     meta = deployment["metadata"]
     labels = meta.get("labels") or {}
     release, name = str(meta["name"]), str(labels.get(CONNECTOR_LABEL) or name)
