@@ -294,6 +294,17 @@ AZURE = Group(
             "A file with that secret, read again when it changes.",
         ),
         Setting(
+            "client-certificate-file",
+            "AZURE_CLIENT_CERTIFICATE_PATH",
+            "A service principal's certificate with its key, PEM or PKCS #12; read again when it changes.",
+        ),
+        Setting(
+            "client-certificate-password",
+            "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+            "The password of that file.",
+            Kind.SECRET,
+        ),
+        Setting(
             "federated-token-file",
             "AZURE_FEDERATED_TOKEN_FILE",
             "A workload identity's token, as its webhook mounts it.",
