@@ -389,6 +389,12 @@ AZURE = Group(
             formerly=("CLUSTER_CIDR",),
         ),
         Setting(
+            "aci-kube-proxy-account",
+            "VNODECTL_ACI_KUBE_PROXY_ACCOUNT",
+            "A directory with the token and ca.crt of the side-cars' service account, read for each group.",
+            otherwise="required by aci-kube-proxy-cidr",
+        ),
+        Setting(
             "aci-creates-per-hour",
             "VNODECTL_ACI_CREATES_PER_HOUR",
             "Container groups that the subscription may create in an hour; a third of it in five minutes.",
