@@ -116,9 +116,15 @@ async def items_modes_and_sub_paths_are_ignored() -> None:
 
 async def kube_proxy_s_token_is_read_once(tmp_path: Any) -> None:
     """Groups made an hour later get a token that is no longer good."""
-    settings = AciSettings(GROUP, LOCATION, cluster_cidr="10.0.0.0/8", api_server="https://api")
+    settings = AciSettings(
+        GROUP,
+        LOCATION,
+        cluster_cidr="10.0.0.0/8",
+        api_server="https://api",
+        kube_proxy_account=str(tmp_path),
+    )
     registry = ImageRegistry(lambda: None, LoopTimer())  # type: ignore[arg-type, return-value]
-    preparer = Preparer(settings, LINUX, registry, tmp_path)
+    preparer = Preparer(settings, LINUX, registry)
     (tmp_path / "ca.crt").write_text("CA")
     for token in ("first", "second"):
         (tmp_path / "token").write_text(token)

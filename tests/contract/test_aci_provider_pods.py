@@ -184,10 +184,16 @@ async def test_kube_proxy_gets_the_token_of_the_moment(tmp_path: Path) -> None:
     from vnodectl.providers.image_registry import ImageRegistry
     from vnodectl.providers.timing import LoopTimer
 
-    settings = AciSettings(GROUP, "eastus", cluster_cidr="10.0.0.0/8", api_server="https://api:443")
+    settings = AciSettings(
+        GROUP,
+        "eastus",
+        cluster_cidr="10.0.0.0/8",
+        api_server="https://api:443",
+        kube_proxy_account=str(tmp_path),
+    )
     (tmp_path / "ca.crt").write_bytes(b"CA")
     registry = ImageRegistry(lambda: None, LoopTimer())  # type: ignore[arg-type, return-value]
-    preparer = Preparer(settings, NodeIdentity(NODE, CONNECTOR), registry, tmp_path)
+    preparer = Preparer(settings, NodeIdentity(NODE, CONNECTOR), registry)
     with pytest.raises(Retryable, match="KubeProxyTokenMissing"):
         await preparer.known(make_pod())
     for token in ("planted-first", "planted-second"):

@@ -294,6 +294,17 @@ AZURE = Group(
             "A file with that secret, read again when it changes.",
         ),
         Setting(
+            "client-certificate-file",
+            "AZURE_CLIENT_CERTIFICATE_PATH",
+            "A service principal's certificate with its key, PEM or PKCS #12; read again when it changes.",
+        ),
+        Setting(
+            "client-certificate-password",
+            "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+            "The password of that file.",
+            Kind.SECRET,
+        ),
+        Setting(
             "federated-token-file",
             "AZURE_FEDERATED_TOKEN_FILE",
             "A workload identity's token, as its webhook mounts it.",
@@ -376,6 +387,12 @@ AZURE = Group(
             "The cluster's pod network: pods in a subnet get a kube-proxy side-car. Needs api-server.",
             otherwise="no side-car",
             formerly=("CLUSTER_CIDR",),
+        ),
+        Setting(
+            "aci-kube-proxy-account",
+            "VNODECTL_ACI_KUBE_PROXY_ACCOUNT",
+            "A directory with the token and ca.crt of the side-cars' service account, read for each group.",
+            otherwise="required by aci-kube-proxy-cidr",
         ),
         Setting(
             "aci-creates-per-hour",

@@ -8,11 +8,15 @@ from vnodectl.errors import UsageError
 
 
 class SecretFile:
-    """A file that Kubernetes may replace at any time (a mounted Secret); `what` names it in messages."""
+    """A file that Kubernetes may replace at any time (a mounted Secret); `what` names it in messages.
 
-    def __init__(self, path: str, what: str = "client secret") -> None:
+    `binary`: its bytes one for one as characters (latin-1), for what may be no text.
+    """
+
+    def __init__(self, path: str, what: str = "client secret", *, binary: bool = False) -> None:
         self.path = Path(path)
         self._what = what
+        self._binary = binary
         self._stamp: tuple[int, int, int] | None = None
         self._value = ""
 
@@ -22,7 +26,10 @@ class SecretFile:
             stat = self.path.stat()
             stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
             if stamp != self._stamp:
-                self._value = self.path.read_text(encoding="utf-8").strip()
+                if self._binary:
+                    self._value = self.path.read_bytes().decode("latin-1")
+                else:
+                    self._value = self.path.read_text(encoding="utf-8").strip()
                 self._stamp = stamp
         except OSError as error:
             raise UsageError(f"{self._what} file {self.path}: {error.strerror}") from error

@@ -41,6 +41,43 @@
 - name: VNODECTL_ACI_GPU_SKU
   value: {{ . }}
 {{- end }}
+{{- with $azure.zone }}
+- name: VNODECTL_ACI_ZONE
+  value: {{ . | quote }}
+{{- end }}
+{{- with $azure.tags }}
+- name: VNODECTL_ACI_TAGS
+  value: {{ . | quote }}
+{{- end }}
+{{- with $azure.identities }}
+- name: VNODECTL_ACI_IDENTITIES
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- with $azure.registryIdentity }}
+- name: VNODECTL_ACI_REGISTRY_IDENTITY
+  value: {{ . | quote }}
+{{- end }}
+- name: VNODECTL_ACI_DIRECT_PROBES
+  value: {{ $azure.directProbes | quote }}
+- name: VNODECTL_ACI_CREATES_PER_HOUR
+  value: {{ int $azure.createsPerHour | quote }}
+- name: VNODECTL_ACI_DELETES_PER_HOUR
+  value: {{ int $azure.deletesPerHour | quote }}
+{{- with $azure.kubeProxyCidr }}
+- name: VNODECTL_ACI_KUBE_PROXY_CIDR
+  value: {{ . | quote }}
+- name: VNODECTL_ACI_KUBE_PROXY_ACCOUNT
+  value: /etc/vnodectl/kube-proxy
+{{- end }}
+{{- with $azure.logAnalytics.workspaceId }}
+- name: VNODECTL_ACI_LOG_ANALYTICS_ID
+  value: {{ . | quote }}
+- name: VNODECTL_ACI_LOG_ANALYTICS_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ required "azure.logAnalytics.existingSecret has the workspace's key" $azure.logAnalytics.existingSecret }}
+      key: workspaceKey
+{{- end }}
 {{- end -}}
 
 {{- define "vnode.azure.mounts" -}}
@@ -52,6 +89,11 @@
 {{- else if eq $type "workloadIdentity" }}
 - name: azure-identity-token
   mountPath: /var/run/secrets/azure/tokens
+  readOnly: true
+{{- end }}
+{{- if .Values.azure.kubeProxyCidr }}
+- name: kube-proxy
+  mountPath: /etc/vnodectl/kube-proxy
   readOnly: true
 {{- end }}
 {{- end -}}
@@ -75,5 +117,11 @@
           audience: api://AzureADTokenExchange
           expirationSeconds: 3600
           path: azure-identity-token
+{{- end }}
+{{- if .Values.azure.kubeProxyCidr }}
+- name: kube-proxy
+  secret:
+    secretName: {{ .Release.Name }}-kube-proxy
+    defaultMode: 0444
 {{- end }}
 {{- end -}}

@@ -112,3 +112,34 @@ def test_a_broken_profile_is_no_profile(tmp_path: Path, text: str) -> None:
     (tmp_path / "azureProfile.json").write_text(text)
     settings = AzureSettings.from_environment({"AZURE_CONFIG_DIR": str(tmp_path)})
     assert settings.subscription_id == ""
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host", "scope"),
+    [
+        ("https://management.azure.com", "https://eastus.metrics.monitor.azure.com", "monitor.azure.com"),
+        (
+            "https://management.chinacloudapi.cn",
+            "https://eastus.metrics.monitor.azure.cn",
+            "monitor.azure.cn",
+        ),
+        (
+            "https://management.usgovcloudapi.net",
+            "https://eastus.metrics.monitor.azure.us",
+            "monitor.azure.us",
+        ),
+        ("https://arm.example", "", "monitor.azure.com"),
+    ],
+)
+def test_where_metrics_are_in_each_cloud(endpoint: str, host: str, scope: str) -> None:
+    settings = AzureSettings.from_environment({"VNODECTL_ARM_ENDPOINT": endpoint, "HOME": "/nowhere"})
+    assert settings.metrics_endpoint("eastus") == host
+    assert settings.metrics_scope == f"https://metrics.{scope}/.default"
+
+
+def test_registries_take_a_token_of_their_own_in_the_public_cloud_only() -> None:
+    assert AzureSettings().registry_scope == "https://containerregistry.azure.net/.default"
+    china = AzureSettings.from_environment(
+        {"VNODECTL_ARM_ENDPOINT": "https://management.chinacloudapi.cn", "HOME": "/nowhere"}
+    )
+    assert china.registry_scope == china.scope

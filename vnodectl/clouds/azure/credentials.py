@@ -18,7 +18,7 @@ _CLI_TIMEOUT = 30
 
 
 class RotatingSecretCredential:
-    """A service principal whose secret is looked at before each token request.
+    """A service principal whose secret or certificate is looked at before each token request.
 
     Cached tokens stay valid when a secret is rotated, but a new secret starts with a new credential, so
     that a revoked principal's old token is not used longer than needed.
@@ -63,6 +63,7 @@ def check(settings: AzureSettings) -> None:
     """Raises `UsageError` for half of a service principal."""
     given = {
         "a client secret": bool(settings.client_secret or settings.client_secret_file),
+        "a client certificate": bool(settings.client_certificate_file),
         "a federated token": bool(settings.federated_token_file),
     }
     for what, present in given.items():
@@ -89,7 +90,7 @@ def credential(settings: AzureSettings, transport: Callable[[], Any]) -> AsyncTo
     from azure.identity import aio as identity
 
     check(settings)
-    authority = {
+    authority: dict[str, Any] = {
         "authority": settings.authority_host,
         # An authority that is not Microsoft's is unknown to Microsoft's discovery service.
         "disable_instance_discovery": not settings.known_authority,
@@ -107,6 +108,26 @@ def credential(settings: AzureSettings, transport: Callable[[], Any]) -> AsyncTo
             )
 
         return RotatingSecretCredential(secret, make)
+    if settings.client_certificate_file:
+
+        def certified(value: str) -> Any:
+            try:
+                return identity.CertificateCredential(
+                    settings.tenant_id,
+                    settings.client_id,
+                    certificate_data=value.encode("latin-1"),
+                    password=settings.client_certificate_password or None,
+                    transport=transport(),
+                    **authority,
+                )
+            except ValueError as error:  # its text may show a part of the key
+                raise UsageError(
+                    f"client certificate file {settings.client_certificate_file} is neither PEM nor PKCS #12 "
+                    "with a private key, or its password is wrong"
+                ) from error
+
+        certificate = SecretFile(settings.client_certificate_file, "client certificate", binary=True)
+        return RotatingSecretCredential(certificate.read, certified)
     if settings.federated_token_file:
         return identity.WorkloadIdentityCredential(
             tenant_id=settings.tenant_id,

@@ -60,10 +60,10 @@ CLOUDS = (PUBLIC, CHINA, US_GOVERNMENT)
 class AzureSettings:
     """Identity and place of every call. Empty strings mean "not given".
 
-    Credentials, first match wins: `client_secret_file` (read again whenever it changes) or
-    `client_secret` with `tenant_id` and `client_id`; `federated_token_file` with both (workload
-    identity); `client_id` alone (a user-assigned managed identity); else whoever is logged in with
-    the Azure CLI, or azure-identity's default chain.
+    Credentials, first match wins: `client_secret_file` (read again whenever it changes), `client_secret` or
+    `client_certificate_file` (PEM or PKCS #12 with the private key; read again, too) with `tenant_id` and
+    `client_id`; `federated_token_file` with both (workload identity); `client_id` alone (a user-assigned
+    managed identity); else whoever is logged in with the Azure CLI, or azure-identity's default chain.
 
     `arm_endpoint` and `authority_host` are https URLs; each is derived from the other where only one
     is given and it is one of Microsoft's. `ca_bundle` is a PEM file trusted besides the system roots.
@@ -76,6 +76,8 @@ class AzureSettings:
     client_id: str = ""
     client_secret: str = field(default="", repr=False)
     client_secret_file: str = ""
+    client_certificate_file: str = ""
+    client_certificate_password: str = field(default="", repr=False)
     federated_token_file: str = ""
     authority_host: str = PUBLIC.authority_host
     arm_endpoint: str = PUBLIC.arm_endpoint
@@ -98,6 +100,8 @@ class AzureSettings:
             client_id=env.get("AZURE_CLIENT_ID", ""),
             client_secret=env.get("AZURE_CLIENT_SECRET", ""),
             client_secret_file=env.get("VNODECTL_AZURE_CLIENT_SECRET_FILE", ""),
+            client_certificate_file=env.get("AZURE_CLIENT_CERTIFICATE_PATH", ""),
+            client_certificate_password=env.get("AZURE_CLIENT_CERTIFICATE_PASSWORD", ""),
             federated_token_file=env.get("AZURE_FEDERATED_TOKEN_FILE", ""),
             ca_bundle=env.get("VNODECTL_CA_BUNDLE", ""),
             graph_host=_https("VNODECTL_GRAPH_ENDPOINT", env.get("VNODECTL_GRAPH_ENDPOINT", "")),

@@ -17,17 +17,12 @@ from vnodectl.providers.registries import by_host, registry_of
 from vnodectl.providers.timing import Timer
 from vnodectl.runtime.provider import Rejected, ResolvedPod, Retryable
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-
 
 @dataclass(frozen=True, slots=True)
 class Preparer:
-    """`service_account` has the connector's `token` and `ca.crt`, which Kubernetes renews."""
-
     settings: AciSettings
     identity: NodeIdentity
     registry: ImageRegistry
-    service_account: Path = SERVICE_ACCOUNT
 
     async def known(self, pod: ResolvedPod) -> Known:
         """Raises Rejected and Retryable."""
@@ -50,13 +45,14 @@ class Preparer:
             raise Retryable("ErrImagePull", message) from error
 
     def _kube_proxy(self) -> KubeProxy | None:
-        """With the token as it is now: each group gets a fresh one."""
+        """With the token as it is now: Kubernetes may have renewed it since the last group."""
         settings = self.settings
         if not settings.cluster_cidr:
             return None
+        account = Path(settings.kube_proxy_account)
         try:
-            token = (self.service_account / "token").read_text(encoding="utf-8").strip()
-            authority = (self.service_account / "ca.crt").read_bytes()
+            token = (account / "token").read_text(encoding="utf-8").strip()
+            authority = (account / "ca.crt").read_bytes()
         except OSError as error:
             raise Retryable(
                 "KubeProxyTokenMissing", f"the kube-proxy side-car's token cannot be read: {error.strerror}"

@@ -299,10 +299,10 @@ def create_provider(
             "Azure Container Instances runs Windows groups outside virtual networks only",
             hint="unset VNODECTL_ACI_SUBNET_ID for the Windows connector",
         )
-    if settings.cluster_cidr and not settings.api_server:
+    if settings.cluster_cidr and not (settings.api_server and settings.kube_proxy_account):
         raise UsageError(
-            "VNODECTL_ACI_KUBE_PROXY_CIDR needs VNODECTL_API_SERVER",
-            hint="give the API server's URL as pods in the subnet reach it",
+            "VNODECTL_ACI_KUBE_PROXY_CIDR needs VNODECTL_API_SERVER and VNODECTL_ACI_KUBE_PROXY_ACCOUNT",
+            hint="the API server's URL as pods in the subnet reach it, and a directory with token and ca.crt",
         )
     timer, budget = timer or LoopTimer(), budget or ReadBudget()
     groups = Groups(session, settings.resource_group)

@@ -38,7 +38,8 @@ class AciSettings:
 
     `zone`, `tags`, `identities` (resource IDs, or "system") and `registry_identity` are what pods get that do
     not say otherwise. `direct_probes`: the connector reaches pods in subnets, and probes them itself.
-    `cluster_cidr`: pods in subnets get a kube-proxy side-car, and this is the cluster's pod network.
+    `cluster_cidr`: pods in subnets get a kube-proxy side-car, and this is the cluster's pod network;
+    `kube_proxy_account` is a directory with the `token` and `ca.crt` of the side-cars' service account.
     `api_server` is the API server's URL as pods reach it. `creates` and `deletes` are how many ACI allows
     an hour (300 each unless raised); a third of that may come within five minutes. `insecure_registries` are
     hosts that are asked about images by plain HTTP.
@@ -58,6 +59,7 @@ class AciSettings:
     log_analytics: LogAnalytics | None = None
     direct_probes: bool = True
     cluster_cidr: str = ""
+    kube_proxy_account: str = ""
     api_server: str = ""
     creates: int = 300
     deletes: int = 300
@@ -97,6 +99,7 @@ class AciSettings:
             log_analytics=LogAnalytics(workspace, key) if workspace else None,
             direct_probes=_yes(env, "VNODECTL_ACI_DIRECT_PROBES", default=True),
             cluster_cidr=env.get("VNODECTL_ACI_KUBE_PROXY_CIDR", ""),
+            kube_proxy_account=env.get("VNODECTL_ACI_KUBE_PROXY_ACCOUNT", ""),
             api_server=env.get("VNODECTL_API_SERVER", ""),
             creates=_number(env, "VNODECTL_ACI_CREATES_PER_HOUR", 300),
             deletes=_number(env, "VNODECTL_ACI_DELETES_PER_HOUR", 300),
