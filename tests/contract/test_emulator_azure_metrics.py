@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from support.azure_clients import GROUP, READER, Clients, clients, container, container_group, seed
+from azure.identity.aio import ClientSecretCredential
+from azure.monitor.querymetrics.aio import MetricsClient
+from support.azure_clients import (
+    CLIENT,
+    GROUP,
+    READER,
+    SECRET,
+    Clients,
+    clients,
+    container,
+    container_group,
+    identity_options,
+    seed,
+)
 from support.scripted_engine import STARTED, ScriptedEngine
 
 from vnodectl.emulator.azure.config import AzureConfig
@@ -69,6 +82,63 @@ async def test_each_container_has_its_own_series() -> None:
         assert list(one["CpuUsage"]) == ["side"]
         first = await values(sdk, resource, metricnames="CpuUsage", filter="containerName eq '*'", top=1)
         assert list(first["CpuUsage"]) == ["side"]
+
+
+@asynccontextmanager
+async def batches(emulator: AzureEmulator, client: str = CLIENT) -> AsyncIterator[MetricsClient]:
+    trust = identity_options(emulator)
+    async with (
+        ClientSecretCredential(emulator.world.tenant, client, SECRET, **trust) as credential,
+        MetricsClient(
+            emulator.metrics_endpoint, credential, connection_verify=str(emulator.ca_file), retry_total=0
+        ) as monitor,
+    ):
+        yield monitor
+
+
+def question(resource: str, *, names: tuple[str, ...] = ("CpuUsage",), **options: Any) -> dict[str, Any]:
+    return {
+        "resource_ids": [resource],
+        "metric_namespace": "Microsoft.ContainerInstance/containerGroups",
+        "metric_names": list(names),
+        "timespan": (datetime.fromtimestamp(NOW - 180, UTC), datetime.fromtimestamp(NOW, UTC)),
+        "granularity": timedelta(minutes=1),
+        "aggregations": ["Average"],
+        "filter": "containerName eq '*'",
+        **options,
+    }
+
+
+async def test_many_groups_are_read_at_once() -> None:
+    async with azure() as (emulator, sdk, resource), batches(emulator) as monitor:
+        poller = await sdk.aci.container_groups.begin_create_or_update(GROUP, "other", container_group())
+        other = (await poller.result()).id
+        found = await monitor.query_resources(**question(resource, resource_ids=[resource, other]))
+        first, second = (one.metrics[0].timeseries for one in found)
+        assert [(one.metadata_values["containername"], one.data[-1].average) for one in first] == [
+            ("side", 100),
+            ("web", 500),
+        ]
+        assert second == []
+
+
+async def test_a_batch_is_refused_as_a_whole() -> None:
+    nobody = {"clientId": READER, "secret": SECRET, "roles": []}
+    async with azure() as (emulator, _, resource):
+        async with batches(emulator) as monitor:
+            for options, status in (
+                ({"resource_ids": [resource] * 51}, 400),
+                ({"metric_names": ["Joy"]}, 400),
+                ({"metric_namespace": "Microsoft.Compute/virtualMachines"}, 400),
+                ({"resource_ids": [f"{resource}-none"]}, 404),
+            ):
+                with pytest.raises(HttpResponseError) as caught:
+                    await monitor.query_resources(**question(resource, **options))
+                assert caught.value.status_code == status, options
+        emulator.seed({"servicePrincipals": [nobody]})
+        async with batches(emulator, READER) as monitor:
+            with pytest.raises(HttpResponseError, match="AuthorizationFailed"):
+                await monitor.query_resources(**question(resource))
 
 
 async def test_without_a_filter_the_group_is_one_series() -> None:

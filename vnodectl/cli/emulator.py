@@ -26,6 +26,7 @@ def serve(
     ] = 0,
     imds_port: Annotated[int, typer.Option(help="Azure's metadata endpoint; 0: any free port.")] = 0,
     graph_port: Annotated[int, typer.Option(help="Microsoft Graph; 0: any free port.")] = 0,
+    metrics_port: Annotated[int, typer.Option(help="Azure Monitor's metrics in batches; 0: any free.")] = 0,
     proxy_port: Annotated[
         int, typer.Option(help="The CONNECT proxy for clients of Azure's own host names; 0: any free port.")
     ] = 0,
@@ -61,6 +62,7 @@ def serve(
         port=port,
         imds_port=imds_port,
         graph_port=graph_port,
+        metrics_port=metrics_port,
         proxy_port=proxy_port,
         control_port=control_port,
         tls_cert=tls_cert,

@@ -23,7 +23,10 @@ _CHUNK = 64 * 1024
 
 
 class ConnectProxy:
-    """`hosts` are the names that are served, in lower case, with the address that answers for each."""
+    """`hosts` are the names that are served, in lower case, with the address that answers for each.
+
+    `*.domain` stands for all hosts of the domain with one label more.
+    """
 
     def __init__(self, hosts: Mapping[str, Target], *, host: str, port: int) -> None:
         self._hosts = dict(hosts)
@@ -90,7 +93,8 @@ class ConnectProxy:
         host, _, port = authority.rpartition(":")
         if method != "CONNECT":
             return _refusal(405, "Method Not Allowed", "this proxy is for HTTPS only (CONNECT)"), None
-        target = self._hosts.get(host.casefold())
+        name = host.casefold()
+        target = self._hosts.get(name) or self._hosts.get(f"*.{name.partition('.')[2]}")
         if target is None or port != "443":
             log.error("a client asked the emulator's proxy for %s, which is not emulated", authority)
             served = ", ".join(sorted(self._hosts))

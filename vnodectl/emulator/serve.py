@@ -39,6 +39,7 @@ class ServeOptions:
     port: int = 0
     imds_port: int = 0
     graph_port: int = 0
+    metrics_port: int = 0
     proxy_port: int = 0
     control_port: int = 0
     tls_cert: Path | None = None
@@ -129,6 +130,7 @@ def _azure(options: ServeOptions) -> Maker:
     sockets = _sockets(options) | {
         "imds_port": options.imds_port,
         "graph_port": options.graph_port,
+        "metrics_port": options.metrics_port,
         "proxy_port": options.proxy_port,
     }
 
@@ -146,6 +148,7 @@ def _alibaba(options: ServeOptions) -> Maker:
     azure_only = {
         "--imds-port": options.imds_port,
         "--graph-port": options.graph_port,
+        "--metrics-port": options.metrics_port,
         "--proxy-port": options.proxy_port,
     }
     if given := [name for name, value in azure_only.items() if value]:

@@ -224,6 +224,7 @@ class Assembly:
             arm=endpoints["armEndpoint"],
             authority=endpoints["authorityHost"],
             graph=endpoints["graphEndpoint"],
+            metrics=endpoints["metricsEndpoint"],
             proxy=endpoints["proxyUrl"],
             control=endpoints["controlUrl"],
             bundle=bundle,

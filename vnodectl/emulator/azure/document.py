@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vnodectl.emulator.azure import seed
 from vnodectl.emulator.azure.aci.metrics import METRICS
 from vnodectl.emulator.azure.config import Limits, Timings
-from vnodectl.emulator.azure.hosts import ARM_HOSTS, GRAPH_HOSTS, LOGIN_HOSTS
+from vnodectl.emulator.azure.hosts import PUBLIC_HOSTS
 from vnodectl.emulator.azure.roles import BUILT_IN
 from vnodectl.emulator.azure.service import routes_table
 from vnodectl.emulator.control import SETTINGS
@@ -35,6 +35,7 @@ with its addresses:
 | `armEndpoint` | Azure Resource Manager (TLS) |
 | `authorityHost` | Microsoft Entra ID: tokens (the same socket) |
 | `graphEndpoint` | Microsoft Graph (TLS) |
+| `metricsEndpoint` | Azure Monitor's metrics in batches, of all regions (TLS) |
 | `imdsEndpoint` | the metadata endpoint of managed identities (plain HTTP) |
 | `proxyUrl` | a CONNECT proxy for programs that know only Microsoft's host names |
 | `controlUrl` | the control API (plain HTTP, always on 127.0.0.1) |
@@ -97,7 +98,7 @@ tests run against Azure itself, each in a resource group of its own which it del
 
 def page() -> str:
     settings = ", ".join(f"`/{name}`" for name in SETTINGS)
-    hosts = _code(*ARM_HOSTS, *LOGIN_HOSTS, *GRAPH_HOSTS)
+    hosts = _code(*PUBLIC_HOSTS)
     return "\n".join(
         [
             _INTRODUCTION.format(settings=settings, hosts=hosts),

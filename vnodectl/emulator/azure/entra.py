@@ -36,6 +36,7 @@ JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 RESOURCES = (
     *PUBLIC_ARM,
     "https://graph.microsoft.com",
+    "https://metrics.monitor.azure.com",
     "https://vault.azure.net",
     "https://storage.azure.com",
     "6dae42f8-4368-4678-94ff-3960e28e3630",  # the AKS server application, the same in every tenant

@@ -11,5 +11,7 @@ LOGIN_HOSTS = (
     "login.partner.microsoftonline.cn",
 )
 GRAPH_HOSTS = ("graph.microsoft.com", "graph.microsoft.us", "microsoftgraph.chinacloudapi.cn")
-PUBLIC_HOSTS = (*ARM_HOSTS, *LOGIN_HOSTS, *GRAPH_HOSTS)
+METRICS_DOMAIN = "metrics.monitor.azure.com"
+"""Azure Monitor has one host a region in it."""
+PUBLIC_HOSTS = (*ARM_HOSTS, *LOGIN_HOSTS, *GRAPH_HOSTS, f"*.{METRICS_DOMAIN}")
 """What the certificate of the emulator must name, so that clients of its proxy trust it."""

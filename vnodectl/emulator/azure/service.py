@@ -25,6 +25,8 @@ from vnodectl.emulator.azure.access import Access
 from vnodectl.emulator.azure.aci import handlers as aci
 from vnodectl.emulator.azure.aci.lifecycle import Lifecycle
 from vnodectl.emulator.azure.aci.metrics import Metrics
+from vnodectl.emulator.azure.aci.metrics_batch import PATH as BATCH_PATH
+from vnodectl.emulator.azure.aci.metrics_batch import MetricsBatch
 from vnodectl.emulator.azure.aci.placement import Placement
 from vnodectl.emulator.azure.aci.profiles import Profiles
 from vnodectl.emulator.azure.aci.standby import StandbyPools
@@ -37,7 +39,13 @@ from vnodectl.emulator.azure.entra import ROUTES as ENTRA_ROUTES
 from vnodectl.emulator.azure.entra import Entra
 from vnodectl.emulator.azure.graph import ROUTES as GRAPH_ROUTES
 from vnodectl.emulator.azure.graph import Graph
-from vnodectl.emulator.azure.hosts import ARM_HOSTS, GRAPH_HOSTS, LOGIN_HOSTS, PUBLIC_HOSTS
+from vnodectl.emulator.azure.hosts import (
+    ARM_HOSTS,
+    GRAPH_HOSTS,
+    LOGIN_HOSTS,
+    METRICS_DOMAIN,
+    PUBLIC_HOSTS,
+)
 from vnodectl.emulator.azure.imds import PATH as IMDS_PATH
 from vnodectl.emulator.azure.imds import Imds
 from vnodectl.emulator.azure.operations import Operations
@@ -83,6 +91,7 @@ class AzureEmulator:
         port: int = 0,
         imds_port: int = 0,
         graph_port: int = 0,
+        metrics_port: int = 0,
         proxy_port: int = 0,
         control_port: int = 0,
         chance: random.Random | None = None,
@@ -93,7 +102,13 @@ class AzureEmulator:
         )
         self._directory = state_dir or Path(self._temporary.name if self._temporary else "")
         self._bind = bind
-        self._ports = {"arm": port, "imds": imds_port, "graph": graph_port, "control": control_port}
+        self._ports = {
+            "arm": port,
+            "imds": imds_port,
+            "graph": graph_port,
+            "metrics": metrics_port,
+            "control": control_port,
+        }
         self._proxy_port = proxy_port
         self._proxy: ConnectProxy | None = None
         self._certificate = certificate
@@ -146,6 +161,11 @@ class AzureEmulator:
         return self._listeners["graph"].url
 
     @property
+    def metrics_endpoint(self) -> str:
+        """Azure Monitor's metrics in batches, of all regions."""
+        return self._listeners["metrics"].url
+
+    @property
     def proxy_url(self) -> str:
         """What HTTPS_PROXY is set to by clients that call Microsoft's own host names."""
         return self._proxy.url if self._proxy else ""
@@ -169,15 +189,24 @@ class AzureEmulator:
         tls = self._certificate.server_context()
         key = SigningKey.load_or_make(self._directory / "token-key.pem")
         tokens = Tokens(key, self.world)
-        entra = Entra(self.world, tokens, self.gateway, lambda: {self.arm_endpoint, self.graph_endpoint})
+        entra = Entra(self.world, tokens, self.gateway, self._own_endpoints)
         imds = Imds(self.world, tokens, self.gateway, entra.knows)
-        graph = Graph(self.world, tokens, self.gateway, self._graph_audiences)
+        graph = Graph(self.world, tokens, self.gateway, lambda: self._audiences_of("graph"))
+        batches = MetricsBatch(
+            self.world,
+            tokens,
+            self.gateway,
+            self._access,
+            Metrics(self.world, self.lifecycle),
+            lambda: self._audiences_of("metrics"),
+        )
         front = ArmFront(self.world, tokens, self.gateway, self._router, self._access, self._audiences)
         self._front = front
         try:
             await self.lifecycle.start()
             await self._listen("arm", self._application(front, entra), self._bind, tls=tls)
             await self._listen("graph", graph.application(), self._bind, tls=tls)
+            await self._listen("metrics", batches.application(), self._bind, tls=tls)
             await self._start_proxy()
             await self._listen("imds", imds.application(), self._bind)
             await self._listen("control", Control(self).application(), "127.0.0.1")
@@ -211,8 +240,10 @@ class AzureEmulator:
         self._listeners[name] = listener
 
     async def _start_proxy(self) -> None:
-        arm, graph = self._listeners["arm"].address, self._listeners["graph"].address
+        arm, graph, metrics = (self._listeners[name].address for name in ("arm", "graph", "metrics"))
         hosts = dict.fromkeys((*ARM_HOSTS, *LOGIN_HOSTS), arm) | dict.fromkeys(GRAPH_HOSTS, graph)
+        # One label in place of the region, as the certificate has it.
+        hosts |= {f"*.{METRICS_DOMAIN}": metrics}
         self._proxy = ConnectProxy(hosts, host=self._bind, port=self._proxy_port)
         await self._proxy.start()
 
@@ -229,8 +260,11 @@ class AzureEmulator:
         own = self.arm_endpoint
         return (*PUBLIC_ARM, own, f"{own}/")
 
-    def _graph_audiences(self) -> tuple[str, ...]:
-        own = self.graph_endpoint
+    def _own_endpoints(self) -> set[str]:
+        return {self._listeners[name].url for name in ("arm", "graph", "metrics")}
+
+    def _audiences_of(self, listener: str) -> tuple[str, ...]:
+        own = self._listeners[listener].url
         return (own, f"{own}/")
 
     # --- the control API's view ---
@@ -242,6 +276,7 @@ class AzureEmulator:
             "armEndpoint": self.arm_endpoint,
             "authorityHost": self.authority_host,
             "graphEndpoint": self.graph_endpoint,
+            "metricsEndpoint": self.metrics_endpoint,
             "imdsEndpoint": self.imds_endpoint,
             "proxyUrl": self.proxy_url,
             "controlUrl": self.control_url,
@@ -398,6 +433,7 @@ def _tables(router: Router[Handler]) -> str:
     others = (
         *(("Entra ID", *route) for route in ENTRA_ROUTES),
         *(("Microsoft Graph", *route) for route in GRAPH_ROUTES),
+        ("Azure Monitor", "POST", BATCH_PATH, "Metrics of up to 50 container groups"),
         ("IMDS", "GET", IMDS_PATH, "Tokens for managed identities"),
         ("ACI", "GET", STREAM_PATH, "WebSocket of exec and attach: password first, then bytes both ways"),
     )

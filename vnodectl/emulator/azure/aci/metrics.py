@@ -8,7 +8,7 @@ values, which is what the service shows where it has none either.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -86,6 +86,43 @@ class Sample:
     memory: float
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Moments in seconds; `last` is the end, or now where that is earlier.
+
+    `container` None: of the group as a whole; "*": one series of each; else of that one.
+    """
+
+    metrics: tuple[Metric, ...]
+    interval: str
+    begin: float
+    end: float
+    last: float
+    container: str | None
+    top: int
+
+    @property
+    def timespan(self) -> str:
+        return f"{_stamp(self.begin)}/{_stamp(self.end)}"
+
+    @classmethod
+    def read(cls, query: Mapping[str, str], timespan: str, expression: str, now: float) -> Question:
+        """`query` has lower-case names. Raises ArmError 400."""
+        metrics, interval = _chosen(query.get("metricnames", "")), query.get("interval", "PT1M")
+        if interval not in INTERVALS:
+            raise bad_request("BadRequest", f"Detected invalid time grain input: {interval}.")
+        begin, end = _timespan(timespan, now)
+        container = _filtered(expression)
+        if container is not None and (plain := [one.name for one in metrics if not one.per_container]):
+            raise bad_request(
+                "BadRequest", f"Metric: {plain[0]} does not support requested dimension combination."
+            )
+        top = query.get("top", "")
+        return cls(
+            metrics, interval, begin, end, min(end, now), container, int(top) if top.isdecimal() else _TOP
+        )
+
+
 class Metrics:
     def __init__(self, world: World, lifecycle: Lifecycle) -> None:
         self._world = world
@@ -138,58 +175,52 @@ class Metrics:
         )
 
     async def values(self, call: Call) -> Answer:
-        group, now = self._find(call), self._world.clock.now()
-        metrics = _chosen(call.query.get("metricnames", ""))
-        interval = call.query.get("interval", "PT1M")
-        if interval not in INTERVALS:
-            raise bad_request("BadRequest", f"Detected invalid time grain input: {interval}.")
-        begin, end = _timespan(call.query.get("timespan", ""), now)
-        container = _filtered(call.query.get("$filter", ""))
-        if container is not None and (plain := [one.name for one in metrics if not one.per_container]):
-            raise bad_request(
-                "BadRequest", f"Metric: {plain[0]} does not support requested dimension combination."
-            )
-        samples = await self._samples(group)
-        top = int(top) if (top := call.query.get("top", "")).isdecimal() else _TOP
-        shown = {
-            metric.name: series(metric, samples, container, top, begin, min(end, now), INTERVALS[interval])
-            for metric in metrics
-        }
+        query = call.query
+        asked = Question.read(
+            query, query.get("timespan", ""), query.get("$filter", ""), self._world.clock.now()
+        )
         return Answer(
-            200,
-            {
-                "cost": 59,
-                "timespan": f"{_stamp(begin)}/{_stamp(end)}",
-                "interval": interval,
-                "namespace": CONTAINER_GROUPS,
-                "resourceregion": group.location,
-                "value": [
-                    {
-                        "id": f"{group.id}/providers/Microsoft.Insights/metrics/{metric.name}",
-                        "type": "Microsoft.Insights/metrics",
-                        "name": _name(metric.name, metric.title),
-                        "displayDescription": metric.description,
-                        "unit": metric.unit,
-                        "timeseries": shown[metric.name],
-                        "errorCode": "Success",
-                    }
-                    for metric in metrics
-                ],
-            },
+            200, {"cost": 59, "timespan": asked.timespan} | await self.read(self._find(call), asked)
         )
 
-    def _find(self, call: Call) -> Group:
-        scope = call.params["scope"]
-        matched = _GROUP.fullmatch(scope)
+    async def read(self, group: Group, asked: Question) -> JSON:
+        """What both APIs say of one group."""
+        samples = await self._samples(group)
+        return {
+            "interval": asked.interval,
+            "namespace": CONTAINER_GROUPS,
+            "resourceregion": group.location,
+            "value": [
+                {
+                    "id": f"{group.id}/providers/Microsoft.Insights/metrics/{metric.name}",
+                    "type": "Microsoft.Insights/metrics",
+                    "name": _name(metric.name, metric.title),
+                    "displayDescription": metric.description,
+                    "unit": metric.unit,
+                    "timeseries": series(metric, samples, asked),
+                    "errorCode": "Success",
+                }
+                for metric in asked.metrics
+            ],
+        }
+
+    def group(self, resource: str) -> Group:
+        """By its id. Raises ArmError 404."""
+        matched = _GROUP.fullmatch(resource)
         if matched is None:
             raise ArmError(
-                404, "ResourceNotFound", f"Metrics of '{scope}' are not emulated: it is no container group."
+                404,
+                "ResourceNotFound",
+                f"Metrics of '{resource}' are not emulated: it is no container group.",
             )
         self._world.resource_group(matched[1])
         group = self._lifecycle.groups.get((matched[1].casefold(), matched[2].casefold()))
         if group is None:
             raise resource_not_found(CONTAINER_GROUPS, matched[2], matched[1])
         return group
+
+    def _find(self, call: Call) -> Group:
+        return self.group(call.params["scope"])
 
     async def _samples(self, group: Group) -> list[Sample]:
         """Of what runs; nothing where nothing does."""
@@ -214,30 +245,22 @@ def sample(usage: ContainerUsage, since: float) -> Sample:
     return Sample(usage.name, since, millicores, float(usage.memory_working_set))
 
 
-def series(
-    metric: Metric,
-    samples: list[Sample],
-    container: str | None,
-    top: int,
-    begin: float,
-    end: float,
-    step: int,
-) -> list[JSON]:
-    """Pure. `container` None: of the group as a whole; "*": one of each; else of that one.
-
-    The whole is the average of its containers, as the service aggregates over a dimension.
-    """
-    if container is None:
+def series(metric: Metric, samples: list[Sample], asked: Question) -> list[JSON]:
+    """Pure. The group as a whole is the average of its containers, as the service aggregates a dimension."""
+    if asked.container is None:
         chosen = [("", samples)]
     else:
-        names = [one.container for one in samples if container in ("*", one.container)]
-        chosen = [(name, [one for one in samples if one.container == name]) for name in sorted(names)[:top]]
+        names = sorted(one.container for one in samples if asked.container in ("*", one.container))
+        chosen = [(name, [one for one in samples if one.container == name]) for name in names[: asked.top]]
+    step = INTERVALS[asked.interval]
     return [
         {
             "metadatavalues": [{"name": _name("containername", "containername"), "value": name}]
             if name
             else [],
-            "data": [_point(metric, group, moment, step) for moment in _moments(begin, end, step)],
+            "data": [
+                _point(metric, group, moment, step) for moment in _moments(asked.begin, asked.last, step)
+            ],
         }
         for name, group in chosen
     ]
