@@ -33,7 +33,7 @@ def control_plane(cache: Path) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def sandbox(cache: Path) -> Iterator[Sandbox]:
-    """Everything: a control plane, the node `sandbox` and an emulated Azure."""
+    """Everything: a control plane, the node `sandbox` and both emulated clouds."""
     name = f"test-{os.getpid()}"
     try:
         yield start(cache, name)

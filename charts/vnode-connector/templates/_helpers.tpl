@@ -1,5 +1,7 @@
+{{/* Users of ack-virtual-node know the node by a name of its own. */}}
 {{- define "vnode.node" -}}
-{{- .Values.node.name | default (printf "virtual-kubelet-%s" .Release.Name) -}}
+{{- $usual := eq .Values.cloud "alibaba" | ternary "virtual-kubelet" (printf "virtual-kubelet-%s" .Release.Name) -}}
+{{- .Values.node.name | default $usual -}}
 {{- end -}}
 
 {{/* The names of all its nodes, one per line, as the agent makes them. */}}

@@ -66,6 +66,10 @@ def objects(schema: JSON, where: str = "") -> list[tuple[str, JSON]]:
 def test_no_object_takes_a_key_that_it_does_not_know(chart: Path) -> None:
     schema = json.loads((chart / "values.schema.json").read_text())
     described = objects(schema)
+    for name, inner in schema["$defs"].items():
+        described += objects(inner, f"$defs.{name}")
+    # What belongs to the cloud that is not meant is looked at by nobody.
+    described = [(where, one) for where, one in described if where not in (".azure", ".alibaba")]
     assert len(described) > 10
     assert [where for where, one in described if one.get("additionalProperties") is not False] == []
 
@@ -83,6 +87,8 @@ def test_every_default_is_described(chart: Path, values: JSON) -> None:
                 found += missing(value, inner, f"{where}.{name}")
         return found
 
+    clouds = {name: schema["$defs"][name] for name in ("azure", "alibaba")}
+    schema["properties"] |= clouds
     assert missing(values, schema, "") == []
 
 
@@ -130,6 +136,63 @@ def test_bad_values_are_refused(
     target[last] = value
     with pytest.raises(jsonschema.ValidationError):
         validator.validate(changed)
+
+
+@pytest.fixture
+def alibaba(values: JSON) -> JSON:
+    """What an installation on Alibaba Cloud must say; of Azure nothing."""
+    identity = {
+        "type": "ramRole",
+        "roleArn": "acs:ram::1:role/r",
+        "oidcProviderArn": "acs:ram::1:oidc-provider/p",
+    }
+    values |= {"cloud": "alibaba", "azure": {}}
+    values["alibaba"] |= {"region": "cn-hangzhou", "vswitches": ["vsw-1"], "securityGroup": "sg-1"}
+    values["alibaba"]["identity"] |= identity
+    return values
+
+
+def test_one_cloud_needs_nothing_of_the_other(
+    alibaba: JSON, validator: jsonschema.Draft202012Validator
+) -> None:
+    validator.validate(alibaba)
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate({**alibaba, "cloud": "azure"})
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("osType", "Windows"),
+        ("alibaba.surprise", 1),
+        ("alibaba.region", "hangzhou"),
+        ("alibaba.vswitches", []),
+        ("alibaba.vswitches", ["vsw-1", "vsw-1"]),
+        ("alibaba.vswitches", [f"vsw-{n}" for n in range(11)]),
+        ("alibaba.vswitches", "vsw-1"),
+        ("alibaba.securityGroup", ""),
+        ("alibaba.owner", "UPPER"),
+        ("alibaba.identity.type", "accessKey"),
+        ("alibaba.identity.type", "ecsRole"),
+        ("alibaba.identity.roleArn", "vnode"),
+        ("alibaba.identity.oidcProviderArn", ""),
+        ("alibaba.identity.existingSecret", "x"),
+        ("alibaba.identity.accessKeySecret", "a key in Helm's history"),
+        ("webhook.port", 443),
+        ("webhook.timeoutSeconds", 30),
+        ("webhook.surprise", 1),
+    ],
+)
+def test_bad_values_of_alibaba_cloud_are_refused(
+    path: str, value: Any, alibaba: JSON, validator: jsonschema.Draft202012Validator
+) -> None:
+    *parents, last = path.split(".")
+    target = alibaba
+    for parent in parents:
+        target = target[parent]
+    target[last] = value
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate(alibaba)
 
 
 def test_the_limits_are_those_of_the_command_and_the_agent(chart: Path) -> None:

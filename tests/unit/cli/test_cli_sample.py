@@ -32,3 +32,13 @@ def test_image_and_node_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> Non
     spec = yaml.safe_load(capsys.readouterr().out)["spec"]["template"]["spec"]
     assert spec["containers"][0]["image"] == "mine:1"
     assert spec["nodeSelector"]["kubernetes.io/hostname"] == "this-one"
+
+
+def test_a_sample_of_alibaba_cloud_keeps_to_its_nodes(capsys: pytest.CaptureFixture[str]) -> None:
+    for flags, value in ((["--cloud", "alibaba"], "alibabacloud"), ([], "azure")):
+        assert run_program(["sample", "linux", *flags]) == 0
+        spec = yaml.safe_load(capsys.readouterr().out)["spec"]["template"]["spec"]
+        (toleration,) = spec["tolerations"]
+        assert (toleration["operator"], toleration["value"]) == ("Equal", value)
+    assert run_program(["sample", "windows", "--cloud", "alibaba"]) == 2
+    assert "Linux pods only" in capsys.readouterr().err
