@@ -9,7 +9,7 @@ from email.utils import formatdate
 
 import pytest
 from support.canned_helm import CannedHelm, CannedRegistry
-from support.check_cases.case import Case
+from support.check_cases.case import Case, pastes
 from support.check_cases.cluster import CASES, TARGET
 from support.fake_api import client, fake_cluster, status
 
@@ -61,4 +61,5 @@ async def test_each_case_is_told_and_told_again_by_a_replay(case: Case) -> None:
         assert case.evidence in found.answer.evidence
         if found.verdict in {Verdict.FAILED, Verdict.WARNING}:
             assert found.answer.cause
+            assert pastes(found.answer.fix)
             assert found.answer.fix

@@ -36,7 +36,7 @@ async def rbac_on(context: Context) -> Answer:
         return failed(
             "the cluster does not serve RBAC, so the chart's roles cannot be made",
             evidence="/apis/rbac.authorization.k8s.io/v1 is not there",
-            fix="az aks create … (RBAC is on by default), or kube-apiserver --authorization-mode=Node,RBAC",
+            fix="kube-apiserver --authorization-mode=Node,RBAC",
         )
     if (answer.get("status") or {}).get("allowed"):
         return warned(
@@ -94,7 +94,7 @@ def _cause(namespace: str, error: ApiError) -> Answer:
         return failed(
             f"the admission webhook {broken[1]} does not answer, so no pod is admitted",
             evidence=text,
-            fix="kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations, and mend it",
+            fix="kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations  # and mend it",
         )
     if isinstance(error, Forbidden) or _WEBHOOK.search(text):
         if "violates PodSecurity" in text:
@@ -108,7 +108,7 @@ def _cause(namespace: str, error: ApiError) -> Answer:
             return failed(
                 "a quota of the namespace leaves no room for the connector's pod",
                 evidence=text,
-                fix=f"kubectl describe resourcequota -n {namespace}, and raise it",
+                fix=f"kubectl describe resourcequota -n {namespace}  # and raise it",
             )
         if hook := _WEBHOOK.search(text):
             return failed(

@@ -100,6 +100,11 @@ def not_applicable(reason: str) -> Answer:
     return Answer(Verdict.SKIPPED, cause=reason)
 
 
+def counted(number: int, what: str) -> str:
+    """`1 node`, `2 nodes`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """How often a transient error is tried again, and the seconds before the second try (then doubled)."""

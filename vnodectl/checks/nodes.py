@@ -9,7 +9,7 @@ from datetime import datetime
 from vnodectl.checks import landing
 from vnodectl.checks.clocks import clock_answer
 from vnodectl.checks.context import Context
-from vnodectl.checks.model import Answer, Check, Resource, Severity, failed, passed, warned
+from vnodectl.checks.model import Answer, Check, Resource, Severity, counted, failed, passed, warned
 from vnodectl.checks.readers import JSON
 from vnodectl.kube.errors import Forbidden, NotFound
 from vnodectl.kube.resources import DEPLOYMENTS, LEASES, NODE_LEASE_NAMESPACE
@@ -53,9 +53,9 @@ async def dead_nodes(context: Context) -> Answer:
         and (name not in renewed or (context.now() - renewed[name]).total_seconds() > LEASE_SECONDS)
     ]
     if not dead:
-        return passed(f"{len(nodes)} virtual nodes" if nodes else "no virtual node yet")
+        return passed(counted(len(nodes), "virtual node") if nodes else "no virtual node yet")
     return failed(
-        f"{len(dead)} virtual nodes are left over from connectors that are gone",
+        f"left over from connectors that are gone: {counted(len(dead), 'virtual node')}",
         evidence=f"Leases are not renewed: {', '.join(dead[:_SHOWN])}{' …' if len(dead) > _SHOWN else ''}",
         fix=f"kubectl delete node {' '.join(dead)}",
     )
@@ -79,7 +79,7 @@ async def daemon_sets(context: Context) -> Answer:
         )
     names = [f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one, _ in found]
     return failed(
-        f"{len(found)} DaemonSets would land on virtual nodes, where their agents cannot work",
+        f"{counted(len(found), 'DaemonSet')} would land on virtual nodes, where agents cannot work",
         evidence=f"they tolerate its taint and select it: {', '.join(names)}",
         fix=" && ".join(commands),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from vnodectl import __version__
 from vnodectl.checks.context import Context
 from vnodectl.checks.model import Answer, Check, Resource, Severity, failed, not_applicable, passed, warned
 from vnodectl.checks.readers import JSON, SecretRef
@@ -16,7 +15,7 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 async def chart_pinned(context: Context) -> Answer:
     reference = context.target.chart
     if not reference:
-        return passed(f"built into vnodectl {__version__}")
+        return passed("built into this release of vnodectl")
     if "://" not in reference:
         return passed(f"{reference} on this machine")
     if re.search(r"@sha256:[0-9a-f]{64}$", reference):
@@ -55,7 +54,7 @@ async def image_pullable(context: Context) -> Answer:
             evidence=answer.detail,
             fix=(
                 f"kubectl create secret docker-registry vnode-pull -n {context.target.namespace}"
-                " --docker-server=… --docker-username=… --docker-password=…, and name it in imagePullSecrets"
+                " --docker-server=<host> --docker-username=<user> --docker-password=<secret>"
             ),
         )
     if answer.status == 404:

@@ -43,6 +43,7 @@ from vnodectl.errors import (
 
 Clock = Callable[[], float]
 
+_BAD = frozenset({Verdict.FAILED, Verdict.TIMED_OUT})
 _VOUCHED = "left out by --skip"
 
 
@@ -263,7 +264,7 @@ async def _ask(check: Check, context: Context, clock: Clock) -> Outcome:
             code = EXIT_TIMEOUT
         else:
             answer, code = _broken(check, error), EXIT_FAILED
-    if answer.verdict is Verdict.FAILED and check.severity is Severity.WARNING:
+    if answer.verdict in _BAD and check.severity is Severity.WARNING:
         answer, code = replace(answer, verdict=Verdict.WARNING), EXIT_OK
     return Outcome(check, answer, clock() - began, attempts, code)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -55,3 +56,14 @@ async def told(control_url: str, case: Case) -> None:
         for fault in faults:
             async with http.post(f"{control_url}/faults", json=fault) as answer:
                 assert answer.status < 300, await answer.text()
+
+
+PROGRAMS = frozenset({"az", "kubectl", "helm", "aliyun", "vnodectl", "kube-apiserver", "sudo", "pip"})
+
+
+def pastes(fix: str) -> bool:
+    """Whether a fix that begins like a command is one: what is not of it is a comment."""
+    if fix.partition(" ")[0] not in PROGRAMS:
+        return True
+    words = shlex.split(fix, comments=True)
+    return not [word for word in words if word.endswith(",") or "…" in word]

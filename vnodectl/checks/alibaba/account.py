@@ -102,7 +102,9 @@ async def rights(context: Context) -> Answer:
         granted, names = await _granted(context, role, "" if role else parts[-1])
     except AlibabaNotFound as error:
         return failed(
-            f"{who} does not exist", evidence=error.message, fix="aliyun ram ListRoles, and name one of them"
+            f"{who} does not exist",
+            evidence=error.message,
+            fix="aliyun ram ListRoles  # and name one of them",
         )
     except AlibabaForbidden as error:
         return not_applicable(f"the caller may not read policies: {error.message}")
@@ -118,7 +120,7 @@ async def rights(context: Context) -> Answer:
             evidence=f"lacks {shown}; has {', '.join(names) or 'no policy'}",
             fix=(
                 f"{attach} --PolicyType System --PolicyName AliyunECIFullAccess"
-                "  (a policy of least rights: vnodectl check --role-definition --cloud alibaba)"
+                "  # of least rights: vnodectl check --role-definition --cloud alibaba"
             ),
         )
     return passed(f"{', '.join(names)} allow all {len(ram.ACTIONS)}")

@@ -23,7 +23,7 @@ async def cluster_runs(context: Context) -> Answer:
         return failed(
             f"there is no ACK cluster {place.cluster}",
             evidence=error.message,
-            fix="aliyun cs GET /api/v1/clusters, and name one of them",
+            fix="aliyun cs GET /api/v1/clusters  # and name one of them",
         )
     state = str(found.get("state") or "")
     evidence = f"{found.get('name')}: {state}, {found.get('current_version')}"

@@ -33,14 +33,14 @@ async def vswitches_exist(context: Context) -> Answer:
         return failed(
             f"there is no vSwitch {', '.join(absent)} in {context.alibaba.region}",
             evidence=f"{len(found)} of {len(wanted)} exist",
-            fix=f"{listing}, and name one of them",
+            fix=f"{listing}  # and name one of them",
         )
     pending = [name for name, one in found.items() if one.get("Status") not in (None, "Available")]
     if pending:
         return failed(
             f"the vSwitch {', '.join(pending)} is not available",
             evidence=f"status {found[pending[0]].get('Status')}",
-            fix=f"{listing}, and wait until it is Available",
+            fix=f"{listing}  # and wait until it is Available",
         )
     return passed(", ".join(f"{name} in {one.get('ZoneId')}" for name, one in found.items()))
 
@@ -64,7 +64,7 @@ async def vswitches_in_the_clusters_vpc(context: Context) -> Answer:
         return failed(
             "the vSwitches are not in the cluster's VPC: pods there reach neither pods nor services",
             evidence=f"they are in {', '.join(networks)}, the cluster in {ours}",
-            fix=f"aliyun vpc DescribeVSwitches --VpcId {ours}, and name one of them",
+            fix=f"aliyun vpc DescribeVSwitches --VpcId {ours}  # and name one of them",
         )
     return passed(f"all are in the cluster's {ours}")
 
@@ -143,7 +143,7 @@ async def security_group(context: Context) -> Answer:
         return failed(
             f"there is no security group {place.security_group} in {context.alibaba.region}",
             evidence="DescribeSecurityGroups does not know it",
-            fix=f"{listing}, and name one of them",
+            fix=f"{listing}  # and name one of them",
         )
     vpc = str(found.get("VpcId") or "")
     networks = {str(one.get("VpcId")) for one in await context.alibaba_facts.vswitches()}
@@ -151,7 +151,7 @@ async def security_group(context: Context) -> Answer:
         return failed(
             "the security group and the vSwitches are in different VPCs",
             evidence=f"{place.security_group} is in {vpc}, the vSwitches in {', '.join(sorted(networks))}",
-            fix=f"{listing} --VpcId {min(networks)}, and name one of them",
+            fix=f"{listing} --VpcId {min(networks)}  # and name one of them",
         )
     return passed(f"{place.security_group} in {vpc}")
 
@@ -186,7 +186,7 @@ async def way_out(context: Context) -> Answer:
         evidence=f"NAT gateways: {', '.join(gateways) or 'none'}; no SNAT entry, no public addresses",
         fix=(
             "aliyun vpc CreateSnatEntry --SnatTableId <table> --SnatIp <EIP>"
-            f" --SourceVSwitchId {bare[0]}, or give pods k8s.aliyun.com/eci-with-eip: 'true'"
+            f" --SourceVSwitchId {bare[0]}  # or annotate pods: k8s.aliyun.com/eci-with-eip"
         ),
     )
 

@@ -44,7 +44,7 @@ async def cluster_runs(context: Context) -> Answer:
         return failed(
             f"there is no AKS cluster {target.cluster} in resource group {target.cluster_resource_group}",
             evidence=error.message,
-            fix="az aks list -o table, and name one of them with -g and -n",
+            fix="az aks list -o table  # and name one of them with -g and -n",
         )
     state = str(found.get("provisioningState") or "Succeeded")
     power = str((found.get("powerState") or {}).get("code") or "Running")
@@ -71,7 +71,7 @@ async def network(context: Context) -> Answer:
     evidence = f"network plug-in {plugin or 'unknown'}{f', mode {mode}' if mode else ''}"
     recreate = (
         f"az aks create -g {target.cluster_resource_group} -n <new cluster> --network-plugin azure"
-        " (a cluster cannot leave this network for one with addresses of the VNet)"
+        "  # a cluster cannot change to a network with addresses of the VNet"
     )
     if plugin == "azure" and not mode:
         return passed(evidence)
@@ -206,8 +206,8 @@ async def authorized_ranges(context: Context) -> Answer:
             "the API server answers some addresses only, and the subnet's egress has no fixed address",
             evidence=f"{evidence}; the subnet has no NAT gateway",
             fix=(
-                f"az network vnet subnet update {subnet_flags(target.subnet_id)} --nat-gateway <gateway>,"
-                " then authorise its address"
+                f"az network vnet subnet update {subnet_flags(target.subnet_id)} --nat-gateway <gateway>"
+                "  # then authorise its address"
             ),
         )
     outside = [one for one in addresses if not inside(one, networks(ranges))]
@@ -250,7 +250,7 @@ async def address_families(context: Context) -> Answer:
         return failed(
             "the cluster has IPv6 alone, and container groups have IPv4 alone",
             evidence=f"ipFamilies {', '.join(families)}",
-            fix="use a cluster with IPv4: az aks create … --ip-families ipv4",
+            fix="az aks create -g <group> -n <new cluster> --network-plugin azure --ip-families ipv4",
         )
     return warned(
         "pods on virtual nodes get no IPv6 address, so dual-stack services leave them out of their IPv6 half",

@@ -18,6 +18,7 @@ from vnodectl.checks.model import (
     Repair,
     Resource,
     Severity,
+    counted,
     failed,
     not_applicable,
     passed,
@@ -102,7 +103,7 @@ async def role_assignments(context: Context) -> Answer:
     return failed(
         "the connector's identity may not do what it needs to",
         evidence=f"lacks {shown}; has {', '.join(dict.fromkeys(held)) or 'no role'}",
-        fix=f"{commands}  (a role of least rights: vnodectl check --role-definition)",
+        fix=f"{commands}  # of least rights: vnodectl check --role-definition",
         repair=_assign(object_id, [one for one, _ in lacking]) if object_id else None,
     )
 
@@ -176,7 +177,7 @@ async def federated(context: Context) -> Answer:
             evidence=(
                 f"it trusts that subject of the issuer {close}, the cluster's is {issuer}"
                 if close
-                else f"{len(trusted)} federated credentials, none of issuer {issuer} and this subject"
+                else f"{counted(len(trusted), 'federated credential')}, none of {issuer} and this subject"
             ),
             fix=_federate_command(managed, target.identity.client_id, connector.release, issuer, subject),
             repair=Repair(
@@ -262,14 +263,14 @@ async def secret_expiry(context: Context) -> Answer:
         return failed("the application has no client secret", evidence="no passwordCredentials", fix=renew)
     last = max(end if end.tzinfo else end.replace(tzinfo=UTC) for end in ends)
     left = last - context.now()
-    evidence = f"{len(ends)} secrets, the last one ends {last:%Y-%m-%d}"
+    evidence = f"{counted(len(ends), 'secret')}, the last one ends {last:%Y-%m-%d}"
     if left <= timedelta():
         return failed("every client secret of the application has expired", evidence=evidence, fix=renew)
     if left < _SOON:
         return warned(
             f"the last client secret of the application expires in {left.days} days",
             evidence=evidence,
-            fix=f"{renew}, then install again with the new one",
+            fix=f"{renew}  # then install again with the new one",
         )
     return passed(evidence)
 
@@ -322,7 +323,7 @@ CHECKS = (
         "azure",
         "Does the connector's identity exist?",
         known,
-        needs=("VN-AZ-001",),
+        needs=("VN-AZ-001", "VN-AZ-008"),
         resources=_PLANNED,
         why="A client ID that nobody has gets no token, and the node never becomes Ready.",
     ),

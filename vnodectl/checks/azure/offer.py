@@ -128,7 +128,7 @@ async def quota(context: Context) -> Answer:
     if not wanted:
         return not_applicable("the service does not say what is used")
     evidence = ", ".join(f"{name} {counts[name][0]} of {counts[name][1]}" for name in wanted)
-    ask = f"ask for more: az support tickets create … (Container Instances quota in {target.region})"
+    ask = f"ask for more in {target.region}: https://portal.azure.com → Quotas → Container Instances"
     for name in wanted:
         used, limit = counts[name]
         if used >= limit:

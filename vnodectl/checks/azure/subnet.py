@@ -17,7 +17,17 @@ from vnodectl.checks.azure.ids import (
 )
 from vnodectl.checks.azure.rules import Destination, default_route, egress
 from vnodectl.checks.context import NETWORK_API, Context
-from vnodectl.checks.model import Answer, Check, Repair, Resource, failed, not_applicable, passed, warned
+from vnodectl.checks.model import (
+    Answer,
+    Check,
+    Repair,
+    Resource,
+    counted,
+    failed,
+    not_applicable,
+    passed,
+    warned,
+)
 from vnodectl.checks.readers import JSON
 from vnodectl.clouds.azure import AzureNotFound
 
@@ -57,7 +67,7 @@ async def _absent(context: Context, error: AzureNotFound) -> Answer:
         return failed(
             f"there is no virtual network {network}",
             evidence=error.message,
-            fix="az network vnet subnet list … --query [].id, and name one with --subnet-id",
+            fix="az network vnet list --query [].subnets[].id  # and name one with --subnet-id",
         )
     taken = [text for subnet in found.get("subnets") or () for text in prefixes(subnet)]
     space = (found.get("addressSpace") or {}).get("addressPrefixes") or ()
@@ -106,7 +116,7 @@ async def delegated(context: Context) -> Answer:
     if in_use := sum(any(kind in one for kind in machines) for one in interfaces):
         return failed(
             "the subnet is not delegated to container groups, and cannot be: it has machines in it",
-            evidence=f"{in_use} network interfaces",
+            evidence=counted(in_use, "network interface"),
             fix="name another subnet with --subnet-id",
         )
     return failed(
@@ -205,7 +215,7 @@ async def routes(context: Context) -> Answer:
         return failed(
             "the route table drops what is bound for the Internet: no image can be pulled",
             evidence=f"{name}: 0.0.0.0/0 → None",
-            fix=f"az network route-table route list {flags} -o table, and delete the default route",
+            fix=f"az network route-table route list {flags} -o table  # and delete the default route",
         )
     if hop in {"VirtualAppliance", "VirtualNetworkGateway"}:
         return warned(
@@ -230,7 +240,7 @@ async def foreign_links(context: Context) -> Answer:
     if foreign:
         return failed(
             f"another service holds the subnet: {', '.join(foreign)}",
-            evidence=f"{len(foreign)} foreign links",
+            evidence=counted(len(foreign), "foreign link"),
             fix="name another subnet with --subnet-id, or remove that service's resources from this one",
         )
     return passed("no other service holds the subnet")
