@@ -134,11 +134,11 @@ async def _once(settings: Settings, selection: Selection) -> Report:
 
     async with AsyncExitStack() as stack:
         return await run_checks(
-            all_checks(), await _context(stack, settings, selection.offline), selection=selection
+            all_checks(), await open_context(stack, settings, selection.offline), selection=selection
         )
 
 
-async def _context(stack: AsyncExitStack, settings: Settings, offline: bool) -> Context:
+async def open_context(stack: AsyncExitStack, settings: Settings, offline: bool) -> Context:
     """Whatever can be opened. UsageError where the user named a kubeconfig or context that is wrong."""
     from vnodectl.checks.context import Context
     from vnodectl.checks.helm import HelmProgram

@@ -102,7 +102,7 @@ def _ignored(work: Workload) -> Iterator[Note]:
 def _unknown(work: Workload) -> Iterator[Note]:
     for steps in unknown_fields(work.spec):
         value = look(work.spec, steps)
-        what = f"field {value!r}" if isinstance(value, str) else f"projected source {steps[-1]!r}"
+        what = f"field {value!r}" if isinstance(value, str) else f"source {steps[-1]!r}"
         yield Note(rules.UNKNOWN_FIELD, ("spec", *steps), f"{what} is not known to the virtual node")
 
 

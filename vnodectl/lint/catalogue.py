@@ -492,8 +492,8 @@ LATE = Rule(
 UNKNOWN_FIELD = Rule(
     "VN-L-091",
     "unknown-field",
-    "a downward API field or projected source that is not known",
-    "The pod would wait in CreateContainerConfigError.",
+    "a downward API field, or a source of a variable or projection, that is not known",
+    "The runtime rejects the pod.",
     "Use the fields of the Kubernetes documentation.",
 )
 ANNOTATION = Rule(

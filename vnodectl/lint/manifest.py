@@ -25,6 +25,8 @@ TOKEN_VOLUME = "kube-api-access-lint"  # noqa: S105 - a volume's name
 _UID = "00000000-0000-4000-8000-000000000000"
 _PLACEHOLDER = "placeholder"
 _SOURCES = frozenset({"configMap", "secret", "downwardAPI", "serviceAccountToken"})
+_ENV_SOURCES = frozenset({"fieldRef", "resourceFieldRef", "secretKeyRef", "configMapKeyRef"})
+_LATE = frozenset({"status.podIP", "status.podIPs"})
 _SHARE_KEYS = ("azurestorageaccountname", "azurestorageaccountkey")
 _NODE = NodeFacts("virtual-kubelet-lint", ("10.0.0.1",), {"cpu": "1", "memory": "1Gi"})
 _TOKEN: JSON = {
@@ -145,15 +147,18 @@ def completed(work: Workload) -> JSON:
 
 
 def unknown_fields(spec: JSON) -> list[Steps]:
-    """Places in a pod's spec of downward API fields and projected sources that a kubelet does not know."""
+    """Places in a pod's spec of downward API fields and of sources that the runtime does not know."""
     found: list[Steps] = []
     for place, container in containers(spec):
         for index, variable in enumerate(objects(container.get("env"))):
-            if not _field_known(mapping(variable.get("valueFrom"))):
-                found.append((*place, "env", index, "valueFrom", "fieldRef", "fieldPath"))
+            at: Steps = (*place, "env", index, "valueFrom")
+            source = mapping(variable.get("valueFrom"))
+            if source and not _ENV_SOURCES & source.keys():
+                found.append((*at, next(iter(source))))
+            elif not _field_known(source):
+                found.append((*at, "fieldRef", "fieldPath"))
     for index, volume in enumerate(objects(spec.get("volumes"))):
-        at: Steps = ("volumes", index, "downwardAPI")
-        found += _unknown_items(mapping(volume.get("downwardAPI")), at)
+        found += _unknown_items(mapping(volume.get("downwardAPI")), ("volumes", index, "downwardAPI"))
         for number, source in enumerate(objects(mapping(volume.get("projected")).get("sources"))):
             at = ("volumes", index, "projected", "sources", number)
             if not _SOURCES & source.keys():
@@ -172,15 +177,12 @@ def _unknown_items(source: JSON, at: Steps) -> list[Steps]:
 
 def _field_known(source: JSON) -> bool:
     """Asks the runtime itself, with a pod that has every field."""
-    if "fieldRef" not in source:
+    path = str(mapping(source.get("fieldRef")).get("fieldPath"))
+    if "fieldRef" not in source or path in _LATE:
         return True
+    pod: JSON = {"metadata": {"name": "", "namespace": "", "uid": ""}, "spec": {}}
     try:
-        field_value(
-            {"metadata": {"name": "", "namespace": "", "uid": ""}, "spec": {}},
-            str(mapping(source["fieldRef"]).get("fieldPath")),
-            Facts(node=_NODE),
-            "",
-        )
+        field_value(pod, path, Facts(node=_NODE), "")
     except Rejected:
         return False
     return True
@@ -190,11 +192,12 @@ def _without_unknown(spec: JSON) -> None:
     """What `unknown_fields` found is made harmless, so that the rest can be judged."""
     for steps in reversed(unknown_fields(spec)):
         if "fieldRef" in steps:
-            owner = look(spec, steps[:-2])
-            owner["fieldRef"] = {"fieldPath": "metadata.name"}
+            look(spec, steps[:-2])["fieldRef"] = {"fieldPath": "metadata.name"}
+        elif "env" in steps:
+            del look(spec, steps[:-2])["valueFrom"]
         else:
-            sources = look(spec, steps[: steps.index("sources") + 1])
-            del sources[int(steps[steps.index("sources") + 1])]
+            at = steps.index("sources") + 1
+            del look(spec, steps[:at])[int(steps[at])]
 
 
 def resolved(pod: JSON, known: Known, cloud: Cloud) -> ResolvedPod:

@@ -78,7 +78,7 @@ def _collect(work: Workload, cloud: Cloud, known: Known, *, only: int | None = N
                     problems.append(problem)
                 if not mend(pod, error.reason, error.field):
                     return Translated(tuple(problems))
-    except Unresolved as error:
+    except (Unresolved, Rejected) as error:  # before the translator was asked
         return Translated(tuple(problems), broken=str(error))
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         # The API server lets no such pod through, so translators need not expect it.
