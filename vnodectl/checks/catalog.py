@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vnodectl.checks import admission, alibaba, cluster, nodes, package, releases, tools
@@ -10,7 +11,7 @@ from vnodectl.checks import azure as azure_checks
 from vnodectl.checks.context import Context
 from vnodectl.checks.helm import HelmProgram
 from vnodectl.checks.model import Check, Report
-from vnodectl.checks.readers import AlibabaReader, AzureReader, KubeReader
+from vnodectl.checks.readers import JSON, AlibabaReader, AzureReader, KubeReader
 from vnodectl.checks.runner import Clock, Observer, Selection, run
 from vnodectl.checks.target import Target
 
@@ -55,3 +56,18 @@ async def run_install_checks(
     target = Target.from_plan(plan, caller=caller)
     context = Context(target=target, kube=kube, azure=azure, alibaba=alibaba, helm=helm)
     return await run(all_checks(), context, selection=Selection(skip=skip), observer=observer, clock=clock)
+
+
+async def run_upgrade_checks(
+    target: Target,
+    manifests: Sequence[JSON],
+    *,
+    kube: KubeReader,
+    azure: AzureReader | None,
+    alibaba: AlibabaReader | None,
+    skip: tuple[str, ...] = (),
+) -> Report:
+    """What must be true before releases become `manifests`; as `run_install_checks`."""
+    helm = HelmProgram(rendered=manifests)
+    context = Context(target=target, kube=kube, azure=azure, alibaba=alibaba, helm=helm)
+    return await run(all_checks(), context, selection=Selection(skip=skip))

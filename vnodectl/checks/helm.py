@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vnodectl.checks.readers import JSON
@@ -16,11 +17,15 @@ INSTALL_HELM = "install Helm: https://helm.sh/docs/intro/install/"
 
 
 class HelmProgram:
-    """A HelmReader. `path` is the program or its name, looked up on PATH; `plan` what is to be installed."""
+    """A HelmReader. `path` is the program or its name, looked up on PATH; `plan` what is to be installed, or
+    `rendered` the manifests themselves."""
 
-    def __init__(self, path: str = "helm", plan: Plan | None = None) -> None:
+    def __init__(
+        self, path: str = "helm", plan: Plan | None = None, *, rendered: Sequence[JSON] = ()
+    ) -> None:
         self._path = path
         self._plan = plan
+        self._rendered = rendered
 
     async def found(self) -> str:
         return shutil.which(self._path) or ""
@@ -30,7 +35,7 @@ class HelmProgram:
 
     async def manifests(self) -> list[JSON]:
         if self._plan is None:
-            return []
+            return list(self._rendered)
         from vnodectl.connector import release
         from vnodectl.connector.helm import Helm
         from vnodectl.connector.redact import redactor

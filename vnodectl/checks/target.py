@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +101,30 @@ class Target:
             caller=caller,
             chart=plan.chart,
             alibaba=AlibabaTarget.of(plan),
+        )
+
+    @classmethod
+    def from_values(
+        cls, connectors: Sequence[Connector], namespace: str, values: Mapping[str, Any]
+    ) -> Target:
+        """Of releases that exist, by the chart's values that one of them has."""
+        azure: Mapping[str, Any] = values.get("azure") or {}
+        there: Mapping[str, Any] = values.get("alibaba") or {}
+        identity: Mapping[str, Any] = azure.get("identity") or {}
+        return cls(
+            connectors=tuple(connectors),
+            namespace=namespace,
+            resource_group=str(azure.get("resourceGroup") or ""),
+            region=connectors[0].region if connectors else "",
+            cloud=str(values.get("cloud") or "azure"),
+            subnet_id=str(azure.get("subnetId") or ""),
+            identity=IdentityRef(str(identity.get("type") or ""), str(identity.get("clientId") or "")),
+            alibaba=AlibabaTarget(
+                str(there.get("region") or ""),
+                tuple(there.get("vswitches") or ()),
+                str(there.get("securityGroup") or ""),
+                str(there.get("clusterId") or ""),
+            ),
         )
 
     @property

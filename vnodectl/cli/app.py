@@ -26,6 +26,7 @@ from vnodectl.cli import (
     sample,
     sandbox,
     show,
+    upgrade,
     validate,
 )
 from vnodectl.cli.output import complain, note, report
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.command("check")(check.check)
 app.command("install-connector")(install.install_connector)
 app.command("show-connector")(show.show_connector)
+app.command("upgrade-connector")(upgrade.upgrade_connector)
 app.command("validate")(validate.validate)
 app.command("remove-connector")(remove.remove_connector)
 app.command("lint")(lint.lint)

@@ -11,10 +11,11 @@ import typer
 
 from vnodectl.cli import options
 from vnodectl.cli.inputs import gather, open_account, secret_from_stdin
+from vnodectl.cli.installed import came_out, exit_code, tell_report, write_installed
 from vnodectl.cli.options import ALIBABA, ALIBABA_IDENTITY, CONNECTOR, IDENTITY, PACKAGE, RUN, option
-from vnodectl.cli.output import Format, Progress, complain, note, progress, warn, write_json, write_table
+from vnodectl.cli.output import Format, Progress, complain, note, progress, warn, write_json
 from vnodectl.cli.run import log_to_stderr, run
-from vnodectl.errors import EXIT_FAILED, EXIT_OK, EXIT_TIMEOUT, UsageError, VnodectlError
+from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
 
 if TYPE_CHECKING:
     from vnodectl.checks.model import Report
@@ -251,15 +252,7 @@ def install_connector(
         str | None,
         option(ALIBABA_IDENTITY, "--ecs-role", metavar="NAME", help="The RAM role of the cluster's nodes."),
     ] = None,
-    chart_url: Annotated[
-        str | None,
-        option(
-            PACKAGE,
-            "--chart-url",
-            metavar="URL",
-            help="https or oci URL, directory or .tgz. (default: the built-in chart)",
-        ),
-    ] = None,
+    chart_url: options.ChartUrl = None,
     image_repository: Annotated[
         str | None,
         option(PACKAGE, "--image-repository", metavar="REPOSITORY", help="Where the connector's image is."),
@@ -285,10 +278,7 @@ def install_connector(
         option(RUN, "--force", help="With fewer --nodes: delete the pods of the nodes that go."),
     ] = False,
     timeout: options.Timeout = None,
-    skip: Annotated[
-        list[str] | None,
-        option(RUN, "--skip", metavar="CHECK", help="Leave out a check, by ID; may be repeated."),
-    ] = None,
+    skip: options.Skip = None,
     config: options.Config = None,
     output: options.Output = Format.TABLE,
     verbose: options.Verbose = 0,
@@ -465,14 +455,7 @@ def _bearable(report: Report) -> Report:
 
 def _show(outcome: Outcome, output: Format) -> int:
     """Print the outcome and return the exit code."""
-    for problem in outcome.report.warnings:
-        warn(f"{problem.check.id}: {problem.answer.cause}")
-        if problem.answer.fix:
-            note(f"  fix: {problem.answer.fix}")
-    for problem in outcome.report.failures:
-        complain(f"{problem.check.id}: {problem.answer.cause or problem.check.title}", problem.answer.fix)
-    if not outcome.report.ok:
-        note("nothing was changed")
+    tell_report(outcome.report)
     for result in outcome.results:
         if not result.ok:
             complain(f"{result.connector.os_type}: {result.message}", result.hint)
@@ -485,28 +468,8 @@ def _show(outcome: Outcome, output: Format) -> int:
 
         sys.stdout.write(yaml.safe_dump_all(outcome.manifests, sort_keys=False))
     elif outcome.results:
-        write_table(
-            ("OS", "NODE", "RELEASE", "STATUS", "TIME"),
-            [
-                (
-                    result.connector.os_type,
-                    node,
-                    result.connector.release,
-                    _status(result),
-                    f"{result.seconds:.0f}s",
-                )
-                for result in outcome.results
-                for node in result.connector.node_names
-            ],
-        )
+        write_installed(outcome.results)
     return _exit_code(outcome)
-
-
-def _status(result: Installed) -> str:
-    """`ready` says that the nodes were seen Ready; `installed` that nobody waited for it."""
-    if result.ok:
-        return "ready" if result.node else "installed"
-    return "timed-out" if result.exit_code == EXIT_TIMEOUT else "failed"
 
 
 def _document(outcome: Outcome) -> JSON:
@@ -526,7 +489,7 @@ def _document(outcome: Outcome) -> JSON:
                 "nodes": list(connector.node_names),
                 "replicas": plan.replicas,
                 "region": connector.region,
-                **_came_out(results.get(connector)),
+                **came_out(results.get(connector)),
             }
             for connector in plan.connectors
         ],
@@ -537,24 +500,6 @@ def _document(outcome: Outcome) -> JSON:
     return document
 
 
-def _came_out(result: Installed | None) -> JSON:
-    if result is None:
-        return {"status": "not-installed"}
-    return {
-        "status": _status(result),
-        "revision": result.revision,
-        "removedNodes": list(result.retired),
-        "message": result.message,
-        "hint": result.hint,
-        "durationSeconds": round(result.seconds, 3),
-    }
-
-
 def _exit_code(outcome: Outcome) -> int:
-    """That of the checks, or of the failed releases: their own where they agree, else 1."""
-    if not outcome.report.ok:
-        return outcome.report.exit_code()
-    codes = {result.exit_code for result in outcome.results if not result.ok}
-    if not codes:
-        return EXIT_OK
-    return codes.pop() if len(codes) == 1 else EXIT_FAILED
+    """That of the checks, or of the failed releases."""
+    return exit_code(outcome.results) if outcome.report.ok else outcome.report.exit_code()

@@ -161,6 +161,19 @@ FoundLocation = Annotated[
         help="Its region. (default: wherever it is found)",
     ),
 ]
+ChartUrl = Annotated[
+    str | None,
+    option(
+        PACKAGE,
+        "--chart-url",
+        metavar="URL",
+        help="https or oci URL, directory or .tgz. (default: the built-in chart)",
+    ),
+]
+Skip = Annotated[
+    list[str] | None,
+    option(RUN, "--skip", metavar="CHECK", help="Leave out a check, by ID; may be repeated."),
+]
 Config = Annotated[
     str | None,
     option(

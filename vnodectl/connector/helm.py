@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,16 @@ class ReleaseRecord:
     namespace: str
     status: str
     chart: str
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """A release's current revision: the chart's version, the values that were given, what it made."""
+
+    revision: int
+    version: str
+    values: JSON = field(repr=False)
+    manifests: list[JSON] = field(repr=False)
 
 
 class Helm:
@@ -134,6 +144,24 @@ class Helm:
                 ReleaseRecord(one["name"], one["namespace"], one["status"], one.get("chart", ""))
                 for one in found
             ]
+
+    async def current(self, release: str, *, namespace: str) -> Current:
+        """The release as it is now. Raises HelmError where there is none."""
+        async with self._errors(f"helm does not tell of {release}"):
+            revision = await self._client.get_current_revision(release, namespace=namespace)
+            metadata = await revision.chart_metadata()
+            return Current(
+                int(revision.revision),
+                str(metadata.version),
+                dict(await revision.values()),
+                [manifest for manifest in await revision.resources() if manifest],
+            )
+
+    async def rollback(self, release: str, revision: int, *, namespace: str, timeout: float) -> None:
+        """Back to an earlier revision; does not wait for anything to become ready."""
+        async with self._errors(f"helm could not roll {release} back"):
+            now = await self._client.get_current_revision(release, namespace=namespace)
+            await now.release.rollback(revision, timeout=f"{int(timeout)}s")
 
     async def uninstall(self, release: str, *, namespace: str, timeout: float) -> None:
         """Uninstall. A release that does not exist is not an error."""

@@ -109,6 +109,31 @@ async def _leaving(plan: Plan, kube: KubeClient) -> Mapping[Connector, Sequence[
     return found
 
 
+@asynccontextmanager
+async def alone(
+    kube: KubeClient, connector: Connector, namespace: str, *, timeout: float, say: Say
+) -> AsyncIterator[None]:
+    """One run at a time works on a release: a second one waits and then upgrades, rather than taking the
+    first one's unfinished release for a broken one. `timeout` in seconds, for the wait. Raises TimedOut."""
+    lock = exclusive(
+        kube,
+        namespace,
+        f"{connector.release}-install",
+        f"{socket.gethostname()}/{os.getpid()}",
+        waiting=lambda holder: say(connector, f"{holder} works on it; waiting"),
+    )
+    try:
+        async with asyncio.timeout(timeout) as limit, lock:
+            limit.reschedule(None)
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise TimedOut(
+            f"another run works on release {connector.release}", hint="wait for it to end, and try again"
+        ) from None
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """What the installations of one plan have in common."""
@@ -128,7 +153,9 @@ class _Job:
         revision, seen = 0, ""
         leaving = tuple(self.leaving[connector])
         try:
-            async with self._alone(connector):
+            async with alone(
+                self.kube, connector, self.plan.namespace, timeout=self.plan.timeout, say=self.say
+            ):
                 await self._vacate(connector, leaving)
                 revision = await self._install(connector)
             if self.wait:
@@ -146,29 +173,6 @@ class _Job:
         return Installed(
             connector, EXIT_OK, revision, node=seen, retired=leaving, seconds=loop.time() - began
         )
-
-    @asynccontextmanager
-    async def _alone(self, connector: Connector) -> AsyncIterator[None]:
-        """One run at a time works on a release: a second one waits and then upgrades, rather than taking
-        the first one's unfinished release for a broken one."""
-        me = f"{socket.gethostname()}/{os.getpid()}"
-        lock = exclusive(
-            self.kube,
-            self.plan.namespace,
-            f"{connector.release}-install",
-            me,
-            waiting=lambda holder: self.say(connector, f"{holder} works on it; waiting"),
-        )
-        try:
-            async with asyncio.timeout(self.plan.timeout) as limit, lock:
-                limit.reschedule(None)
-                yield
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise TimedOut(
-                f"another run works on release {connector.release}", hint="wait for it to end, and try again"
-            ) from None
 
     async def _vacate(self, connector: Connector, leaving: Sequence[str]) -> None:
         """Take the pods off the nodes that go, while the connector is there to end them."""

@@ -156,8 +156,11 @@ def save():
     state_file.write_text(json.dumps(state))
 def status(name):
     one = state[name]
-    return {{"name": name, "namespace": flag("--namespace"), "version": one["version"], "manifest": "",
+    return {{"name": name, "namespace": flag("--namespace"), "version": one["version"],
+            "manifest": json.dumps(made(name, one["values"])),
             "info": {{"status": one["status"], "last_deployed": "2026-01-01T00:00:00Z"}}}}
+def made(name, values):
+    return {{"kind": "Deployment", "metadata": {{"name": name}}, "values": values}}
 failure = home / ("fail-" + argv[0])
 if failure.exists():
     wanted, text = failure.read_text().split("\\n", 1)
@@ -172,8 +175,7 @@ if argv[0] == "version":
 elif argv[:2] == ["show", "chart"]:
     sys.stdout.write("apiVersion: v2\\nname: vnode-connector\\nversion: 0.1.0\\n")
 elif argv[0] == "template":
-    made = {{"kind": "Deployment", "metadata": {{"name": argv[1]}}, "values": json.loads(stdin)}}
-    sys.stdout.write(json.dumps(made))
+    sys.stdout.write(json.dumps(made(argv[1], json.loads(stdin))))
 elif argv[0] == "list":
     where = {{"namespace": flag("--namespace"), "chart": "vnode-connector-0.1.0"}}
     print(json.dumps([{{"name": name, "status": one["status"], **where}} for name, one in state.items()]))
@@ -186,6 +188,11 @@ elif argv[0] == "upgrade":
     state[argv[1]] = {{"version": before + 1, "status": "deployed", "values": json.loads(stdin)}}
     save()
     print(json.dumps(status(argv[1])))
+elif argv[:2] == ["get", "values"]:
+    print(json.dumps(state[argv[2]]["values"]))
+elif argv[:2] == ["get", "all"]:
+    version = (home / "chart-version").read_text() if (home / "chart-version").exists() else "0.1.0"
+    print("apiVersion: v2\\nname: vnode-connector\\nversion: " + version)
 elif argv[0] == "rollback":
     state[argv[1]]["status"] = "deployed"
     save()
@@ -217,9 +224,11 @@ class FakeHelm:
         found: dict[str, JSON] = json.loads(state.read_text()) if state.exists() else {}
         return found
 
-    def put(self, name: str, status: str, namespace: str = "vnode-system") -> None:
+    def put(
+        self, name: str, status: str, namespace: str = "vnode-system", values: JSON | None = None
+    ) -> None:
         state = self.releases(namespace)
-        state[name] = {"version": 1, "status": status, "values": {}}
+        state[name] = {"version": 1, "status": status, "values": values or {}}
         (self.home / f"state-{namespace}").write_text(json.dumps(state))
 
 

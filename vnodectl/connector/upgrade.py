@@ -1,0 +1,223 @@
+"""Upgrading: the chart and the image of this version, with the values that the release has now."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vnodectl.connector import chart as charts
+from vnodectl.connector.image import Image
+from vnodectl.connector.node import wait_connector
+from vnodectl.connector.redact import MASK, Redactor
+from vnodectl.connector.release import Installed, alone
+from vnodectl.errors import EXIT_FAILED, EXIT_OK, UsageError, VnodectlError
+
+if TYPE_CHECKING:
+    from vnodectl.connector.helm import Helm
+    from vnodectl.connector.inventory import Installation
+    from vnodectl.connector.names import Connector
+    from vnodectl.kube.client import KubeClient
+
+JSON = dict[str, Any]
+Say = Callable[["Connector", str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """What is to become of releases. `timeout` in seconds, for each.
+
+    An image of which nothing is said keeps its repository and gets the tag of the chart's version.
+    `replicas` 0 leaves their number alone. `undo`: back to the revision before where the nodes do not come.
+    """
+
+    image: Image = field(default_factory=Image)
+    chart: str = ""
+    replicas: int = 0
+    wait: bool = True
+    undo: bool = False
+    timeout: float = 300.0
+
+    def values(self, stored: JSON) -> JSON:
+        """The values of the next revision, from those of the current one. Pure."""
+        made = copy.deepcopy(stored)
+        before: JSON = made.get("image") or {}
+        kept = {key: value for key, value in before.items() if key not in ("repository", "tag", "digest")}
+        said = {
+            "repository": self.image.repository or before.get("repository"),
+            "tag": self.image.tag,
+            "digest": self.image.digest,
+        }
+        image = kept | {key: value for key, value in said.items() if value}
+        made.pop("image", None)
+        if image:
+            made["image"] = image
+        if self.replicas:
+            made["replicas"] = self.replicas
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One release, ready to be upgraded. `before` and `after` are its manifests."""
+
+    connector: Connector
+    namespace: str
+    old_version: str
+    new_version: str
+    revision: int
+    values: JSON = field(repr=False)
+    before: tuple[JSON, ...] = field(repr=False)
+    after: tuple[JSON, ...] = field(repr=False)
+
+    def diff(self) -> str:
+        """What would change, as `diff -u` says it; what is in Secrets is masked. "" for nothing."""
+        import yaml
+
+        old, new = _by_name(self.before), _by_name(self.after)
+        lines: list[str] = []
+        for name in sorted({*old, *new}):
+            texts = [
+                yaml.safe_dump(one, sort_keys=False) if one else "" for one in (old.get(name), new.get(name))
+            ]
+            lines += difflib.unified_diff(
+                texts[0].splitlines(), texts[1].splitlines(), f"{name} (now)", f"{name} (then)", lineterm=""
+            )
+        return "".join(f"{line}\n" for line in lines)
+
+
+async def prepare(chosen: Sequence[Installation], upgrade: Upgrade, helm: Helm) -> list[Step]:
+    """Everything that can be refused is refused here, with nothing changed.
+
+    UsageError for a release that is newer than the chart, VnodectlError for one that is not there whole.
+    """
+    chart = await helm.chart(charts.reference(upgrade.chart))
+    steps = []
+    for one in chosen:
+        connector = one.connector
+        if connector is None or one.release_status not in ("deployed", "failed"):
+            raise VnodectlError(
+                f"release {one.release} cannot be upgraded: {'; '.join(one.problems)}",
+                hint="install-connector makes it whole again",
+            )
+        current = await helm.current(one.release, namespace=one.namespace)
+        _refuse_older(one.release, current.version, str(chart.metadata.version))
+        values = upgrade.values(current.values)
+        after = await helm.render(one.release, chart, values, namespace=one.namespace)
+        steps.append(
+            Step(
+                connector,
+                one.namespace,
+                current.version,
+                str(chart.metadata.version),
+                current.revision,
+                values,
+                before=tuple(current.manifests),
+                after=tuple(after),
+            )
+        )
+    return steps
+
+
+async def carry_out(
+    steps: Sequence[Step], upgrade: Upgrade, kube: KubeClient, helm: Helm, *, say: Say, redact: Redactor
+) -> tuple[Installed, ...]:
+    """Upgrade every release, concurrently, and report on each. Raises nothing but what cancels it."""
+    chart = await helm.chart(charts.reference(upgrade.chart))
+
+    async def one(step: Step) -> Installed:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        revision, seen = 0, ""
+        connector = step.connector
+        try:
+            async with alone(kube, connector, step.namespace, timeout=upgrade.timeout, say=say):
+                say(connector, f"upgrading release {connector.release} to {step.new_version}")
+                revision = await helm.install(
+                    connector.release, chart, step.values, namespace=step.namespace, timeout=upgrade.timeout
+                )
+                if upgrade.wait:
+                    seen = await _ready(step, revision)
+        except VnodectlError as error:
+            return Installed(
+                connector,
+                error.exit_code or EXIT_FAILED,
+                revision,
+                message=redact(error.message),
+                hint=redact(error.hint),
+                seconds=loop.time() - began,
+            )
+        return Installed(connector, EXIT_OK, revision, node=seen, seconds=loop.time() - began)
+
+    async def _ready(step: Step, revision: int) -> str:
+        try:
+            return await _wait(step)
+        except VnodectlError as error:
+            back = f"helm rollback {step.connector.release} {step.revision} -n {step.namespace}"
+            if not upgrade.undo:
+                error.hint = f"go back with: {back}"
+                raise
+            say(step.connector, f"revision {revision} does not come up: back to {step.revision}")
+            await helm.rollback(
+                step.connector.release, step.revision, namespace=step.namespace, timeout=upgrade.timeout
+            )
+            try:
+                await _wait(step)
+            except VnodectlError as worse:
+                raise VnodectlError(
+                    f"{error.message}\nback at revision {step.revision}, which does not come up either: "
+                    f"{worse.message}",
+                    hint=worse.hint,
+                ) from error
+            error.message += f"\nback at revision {step.revision}, which works"
+            raise
+
+    async def _wait(step: Step) -> str:
+        states = await wait_connector(
+            kube,
+            step.connector,
+            namespace=step.namespace,
+            timeout=upgrade.timeout,
+            say=lambda text: say(step.connector, text),
+        )
+        return "; ".join(map(str, states))
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(step), name=f"upgrade {step.connector.release}") for step in steps]
+    return tuple(task.result() for task in tasks)
+
+
+def _refuse_older(release: str, now: str, then: str) -> None:
+    from semver import Version
+
+    try:
+        older = Version.parse(then) < Version.parse(now)
+    except ValueError:
+        return  # a chart of somebody's own: nothing can be said of its version
+    if older:
+        raise UsageError(
+            f"release {release} is of chart version {now}, newer than {then}",
+            hint="upgrade vnodectl, or go back with helm rollback",
+        )
+
+
+def _by_name(manifests: Sequence[JSON]) -> dict[str, JSON]:
+    found = {}
+    for one in manifests:
+        meta = one.get("metadata") or {}
+        where = f"{meta['namespace']}/" if meta.get("namespace") else ""
+        found[f"{one.get('kind')} {where}{meta.get('name')}"] = _masked(one)
+    return found
+
+
+def _masked(manifest: JSON) -> JSON:
+    if manifest.get("kind") != "Secret":
+        return manifest
+    masked = dict(manifest)
+    for key in ("data", "stringData"):
+        if manifest.get(key):
+            masked[key] = dict.fromkeys(manifest[key], MASK)
+    return masked
