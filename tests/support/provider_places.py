@@ -28,7 +28,7 @@ from vnodectl.emulator.azure.service import AzureEmulator
 from vnodectl.engines.api import EngineError
 from vnodectl.engines.backoff import BackoffPolicy
 from vnodectl.engines.clock import SystemClock
-from vnodectl.engines.simulated import SimulatedEngine
+from vnodectl.engines.simulated.engine import SimulatedEngine
 from vnodectl.providers import eci
 from vnodectl.providers.aci import AciSettings
 from vnodectl.providers.aci import create_provider as aci_provider

@@ -81,6 +81,24 @@ class Probe:
     timeout: float = 1
     failure_threshold: int = 3
     success_threshold: int = 1
+    grace: float | None = None
+    """Between TERM and KILL when the probe gives the container up; None: the group's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Exactly one of `command`, `http_path` (with `port`) or `sleep` in seconds.
+
+    HTTP goes to `host`, by default the group's own address.
+    """
+
+    command: tuple[str, ...] = ()
+    http_path: str | None = None
+    http_scheme: str = "http"
+    http_headers: tuple[tuple[str, str], ...] = ()
+    port: int | None = None
+    host: str = ""
+    sleep: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +115,10 @@ class ContainerSpec:
     `cpu` in cores and `memory` in bytes are hard limits where given. The variables named in `address_env`
     are set to the group's IP. `user` is a uid, uid:gid or name; `groups` are further numeric groups.
     With `stdin_once`, the end of an attached session's stdin is the end of the container's.
+
+    `sidecar` is of an init container: it is kept running beside all that come after it, whatever the group's
+    restart policy. `post_start` is carried out after each start, before the container counts as running,
+    `pre_stop` before it is asked to end, within the time that it is given for that.
     """
 
     name: str
@@ -124,6 +146,9 @@ class ContainerSpec:
     liveness: Probe | None = None
     readiness: Probe | None = None
     startup: Probe | None = None
+    sidecar: bool = False
+    post_start: Hook | None = None
+    pre_stop: Hook | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +348,10 @@ class Engine(Protocol):
 
     async def restart(self, name: str) -> None:
         """Also starts a stopped group again."""
+
+    async def end_container(self, name: str, container: str, *, grace: float) -> None:
+        """End a running container; the restart policy says what comes next. Returns when it was asked to
+        end. Nothing happens to one that does not run. Raises NoSuchGroup."""
 
     async def groups(self) -> list[GroupStatus]: ...
 

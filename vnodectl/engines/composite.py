@@ -75,6 +75,9 @@ class CompositeEngine:
     async def restart(self, name: str) -> None:
         await (await self._owner(name)).restart(name)
 
+    async def end_container(self, name: str, container: str, *, grace: float) -> None:
+        await (await self._owner(name)).end_container(name, container, grace=grace)
+
     async def groups(self) -> list[GroupStatus]:
         return await self._primary.groups() + await self._fallback.groups()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import partial
 
@@ -18,10 +19,12 @@ from vnodectl.engines.api import (
 from vnodectl.engines.backoff import RestartBackoff, RetryBackoff
 from vnodectl.engines.driver import Attempt, BadConfig, CannotRun, Image
 from vnodectl.engines.group import Group
+from vnodectl.engines.hooks import carry_out
 from vnodectl.engines.probes import Prober
 from vnodectl.engines.status import credentials_for, initial_status, should_restart
 from vnodectl.engines.tasks import background, first, to_the_end
 
+LEAST_GRACE = 2.0  # seconds that a kubelet leaves to a container whatever its preStop hook took
 KEPT_ATTEMPTS = 2  # the current one and the one that `logs --previous` shows
 CANNOT_RUN_CODE = 128  # what the kubelet reports with containerd's StartError
 
@@ -42,6 +45,8 @@ class ContainerRunner:
         self._attempt: Attempt | None = None
         self._kept: list[Attempt] = []
         self._backoff = RestartBackoff(group.settings.restart)
+        self.begun = asyncio.Event()
+        """Set once it has started (its startup probe included) for the first time."""
 
     # --- what the group does with it ------------------------------------------------------------
 
@@ -84,6 +89,7 @@ class ContainerRunner:
     def renew(self) -> None:
         """Forget how it ended: the next `run` starts a new attempt."""
         self._renewed = self._number
+        self.begun.clear()
         self._attempt = None
         self._backoff = RestartBackoff(self._group.settings.restart)
         self._wait_for("ContainerCreating")
@@ -148,11 +154,31 @@ class ContainerRunner:
             attempt = replace(attempt, state=ended)
         else:
             self._note("Started", f"Started container {self.spec.name}")
+            await self._post_start(attempt)
         self._attempt = attempt
         self._kept[-1:] = [attempt]
         while len(self._kept) > KEPT_ATTEMPTS:
             await self._group.driver.discard(self._kept.pop(0))
         return attempt
+
+    async def _post_start(self, attempt: Attempt) -> None:
+        """A container whose hook fails is ended; one that ends before its hook does ends it too."""
+        if self.spec.post_start is None:
+            return
+        failures: list[str] = []
+
+        async def hook() -> None:
+            if self.spec.post_start is not None:
+                failures.append(await carry_out(self.spec.post_start, attempt, self._group))
+
+        await first(hook(), self._until_ended(attempt), name=f"postStart-{self.spec.name}")
+        if any(failures):
+            self._note("FailedPostStartHook", f"PostStartHook failed: {failures[0]}", warning=True)
+            patience = self._group.workspace.spec.termination_grace
+            await self._end(attempt, patience, f"Container {self.spec.name} failed its postStart hook")
+
+    async def _until_ended(self, attempt: Attempt) -> None:
+        await self._group.driver.ended(attempt)
 
     async def _follow(self, attempt: Attempt) -> Terminated:
         self._show_attempt(attempt)
@@ -167,14 +193,29 @@ class ContainerRunner:
         async with background(prober.run(), name=f"probes-{self.spec.name}"):
             return await self._group.driver.ended(attempt)
 
-    async def _fail(self, attempt: Attempt, probe: str) -> None:
-        message = f"Container {self.spec.name} failed {probe} probe, will be restarted"
-        await self._end(attempt, self._group.workspace.spec.termination_grace, message)
+    async def interrupt(self, grace: float) -> None:
+        """End the attempt that runs now; `run` decides what comes next."""
+        if self._attempt is not None and self.running:
+            await self._end(self._attempt, grace, "")
+
+    async def _fail(self, attempt: Attempt, probe: str, grace: float | None) -> None:
+        message = f"Container {self.spec.name} failed {probe} probe"
+        if self._policy is not RestartPolicy.NEVER:
+            message += ", will be restarted"
+        patience = self._group.workspace.spec.termination_grace if grace is None else grace
+        await self._end(attempt, patience, message)
 
     async def _end(self, attempt: Attempt, grace: float, message: str) -> None:
         """Ask, wait, force."""
         driver = self._group.driver
-        self._note("Killing", message)
+        if message:
+            self._note("Killing", message)
+        if self.spec.pre_stop is not None and grace > 0:
+            began = self._group.clock.now()
+            failure = await carry_out(self.spec.pre_stop, attempt, self._group, limit=grace)
+            if failure:
+                self._note("FailedPreStopHook", f"PreStopHook failed: {failure}", warning=True)
+            grace = max(min(LEAST_GRACE, grace), grace - (self._group.clock.now() - began))
         if grace > 0:
             await driver.signal(attempt, kill=False)
             waits = driver.ended(attempt), self._group.clock.sleep(grace)
@@ -278,6 +319,8 @@ class ContainerRunner:
         )
 
     def _set(self, status: ContainerStatus) -> None:
+        if status.started:
+            self.begun.set()
         if status != self.status:
             self.status = status
             self._group.changed()

@@ -68,7 +68,7 @@ class Prober:
     """Probes one running attempt until it is cancelled or has the container killed.
 
     `on_started` is called once a startup probe has succeeded, `on_ready` with each verdict of the readiness
-    probe, `kill` with the name of the probe that gave the container up.
+    probe, `kill` with the name and the grace period of the probe that gave the container up.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Prober:
         *,
         on_started: Callable[[], None],
         on_ready: Callable[[bool], None],
-        kill: Callable[[str], Awaitable[None]],
+        kill: Callable[[str, float | None], Awaitable[None]],
     ) -> None:
         self._spec = spec
         self._group = group
@@ -93,7 +93,7 @@ class Prober:
         spec = self._spec
         if spec.startup is not None:
             if not await self._verdict(spec.startup, "Startup", Tally(spec.startup)):
-                await self._kill("startup")
+                await self._kill("startup", spec.startup.grace)
                 return
             self._on_started()
         async with background(self._readiness(), name=f"readiness-{spec.name}") as readiness:
@@ -106,7 +106,7 @@ class Prober:
         tally = Tally(probe)
         while await self._verdict(probe, "Liveness", tally):
             await self._group.clock.sleep(probe.period)
-        await self._kill("liveness")
+        await self._kill("liveness", probe.grace)
 
     async def _readiness(self) -> None:
         if (probe := self._spec.readiness) is None:

@@ -117,6 +117,9 @@ class SupervisedEngine:
     async def restart(self, name: str) -> None:
         self._find(name).want(Wanted.RESTART)
 
+    async def end_container(self, name: str, container: str, *, grace: float) -> None:
+        self._find(name).end_container(container, grace)
+
     async def groups(self) -> list[GroupStatus]:
         return [entry.supervisor.status() for entry in self._entries.values()]
 

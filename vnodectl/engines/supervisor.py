@@ -10,10 +10,14 @@ from itertools import groupby
 from typing import Any
 
 from vnodectl.engines.api import (
+    ContainerStatus,
     EngineError,
     GroupEvent,
     GroupPhase,
     GroupStatus,
+    NoSuchGroup,
+    RestartPolicy,
+    Terminated,
 )
 from vnodectl.engines.backoff import RetryBackoff
 from vnodectl.engines.clock import Clock
@@ -50,13 +54,17 @@ class GroupSupervisor:
         self._wish = asyncio.Event()
         spec = workspace.spec
         self._policy = spec.restart_policy
-        inits = [(one, init_policy(self._policy), True) for one in spec.init_containers]
+        inits = [
+            (one, RestartPolicy.ALWAYS if one.sidecar else init_policy(self._policy), not one.sidecar)
+            for one in spec.init_containers
+        ]
         apps = [(one, self._policy, False) for one in spec.containers]
         runners = [
             ContainerRunner(one, self, policy, init=init, after_init=bool(spec.init_containers) and not init)
             for one, policy, init in inits + apps
         ]
         self._inits, self._apps = runners[: len(inits)], runners[len(inits) :]
+        self._endings: set[asyncio.Task[None]] = set()
 
     # --- what is seen -----------------------------------------------------------------------------
 
@@ -67,13 +75,17 @@ class GroupSupervisor:
         return GroupStatus(
             name=self.workspace.spec.name,
             labels=self.workspace.spec.labels,
-            phase=GroupPhase.STOPPED if stopped else group_phase(self._policy, containers, inits),
+            phase=GroupPhase.STOPPED if stopped else group_phase(self._policy, containers, self._passing()),
             created_at=self.workspace.record.created,
             ip=self.ip,
             containers=containers,
             init_containers=inits,
             events=tuple(self._events),
         )
+
+    def _passing(self) -> list[ContainerStatus]:
+        """The init containers that must end before the others start: all but the sidecars."""
+        return [runner.status for runner in self._inits if not runner.spec.sidecar]
 
     def changed(self) -> None:
         self._publish(self.status())
@@ -102,10 +114,33 @@ class GroupSupervisor:
         self._wish.set()
         self.changed()
 
+    def end_container(self, name: str, grace: float) -> None:
+        """Begin to end a container that runs. Raises NoSuchGroup."""
+        runner = next((one for one in self._inits + self._apps if one.spec.name == name), None)
+        if runner is None:
+            raise NoSuchGroup(f"group {self.workspace.spec.name} has no container {name}")
+        task = asyncio.create_task(self._interrupt(runner, grace), name=f"end-{name}")
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
+    async def _interrupt(self, runner: ContainerRunner, grace: float) -> None:
+        try:
+            await runner.interrupt(grace)
+        except EngineError as error:
+            self.note("Failed", str(error), runner.spec.name, warning=True)
+
     # --- its task ---------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Until the group was deleted and everything of it is gone."""
+        try:
+            await self._run()
+        finally:
+            for task in self._endings:
+                task.cancel()
+            await asyncio.gather(*self._endings, return_exceptions=True)
+
+    async def _run(self) -> None:
         while True:
             self._wish.clear()
             wanted = self.workspace.record.wanted
@@ -169,19 +204,37 @@ class GroupSupervisor:
         await self.driver.park_group(self.workspace.spec.name)
 
     async def _run_all(self) -> None:
-        if not any(runner.seen_before for runner in self._apps):
+        """Init containers one after the other, but a sidecar is only waited for until it has started; then
+        the rest. Sidecars end when nothing is left that they could be for, the last one first."""
+        resumed = any(runner.seen_before for runner in self._apps)
+        sidecars: list[tuple[ContainerRunner, asyncio.Task[Terminated]]] = []
+        try:
             for runner in self._inits:
-                if (await runner.run()).exit_code != 0:
-                    return
+                if runner.spec.sidecar:
+                    work = runner.run()
+                    sidecars.append((runner, asyncio.create_task(work, name=f"sidecar-{runner.spec.name}")))
+                    await first(
+                        runner.begun.wait(), _until(sidecars[-1][1]), name=f"begun-{runner.spec.name}"
+                    )
+                elif not resumed and (await runner.run()).exit_code != 0:
+                    break
+            else:
+                broken = (_until(task) for _, task in sidecars)
+                await first(self._run_apps(), *broken, name=f"{self.workspace.spec.name}-all")
+        finally:
+            for _, task in sidecars:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in sidecars), return_exceptions=True)
+        for runner, _ in reversed(sidecars):
+            await runner.stop(self.workspace.spec.termination_grace)
+
+    async def _run_apps(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             for runner in self._apps:
                 tasks.create_task(runner.run(), name=f"{self.workspace.spec.name}-{runner.spec.name}")
 
     def _finished(self) -> bool:
-        if any(
-            finished(init_policy(self._policy), runner.status) and not succeeded(runner.status)
-            for runner in self._inits
-        ):
+        if any(finished(init_policy(self._policy), one) and not succeeded(one) for one in self._passing()):
             return True
         return all(finished(self._policy, runner.status) for runner in self._apps)
 
@@ -197,10 +250,20 @@ class GroupSupervisor:
     async def _stop_all(self, grace: float) -> None:
         # What runs is asked of the driver: a start may have been under way when the wish came.
         await self._adopt()
+        began = self.clock.now()
+        sidecars = [runner for runner in self._inits if runner.spec.sidecar]
         async with asyncio.TaskGroup() as tasks:
             for runner in self._inits + self._apps:
-                if runner.running:
+                if runner.running and runner not in sidecars:
                     tasks.create_task(runner.stop(grace), name=f"stop-{runner.spec.name}")
+        for runner in reversed(sidecars):
+            await runner.stop(max(0.0, grace - (self.clock.now() - began)))
+
+
+async def _until(task: asyncio.Task[Any]) -> None:
+    """Until the task has ended; its error is raised here, and it is not cancelled with the waiting."""
+    await asyncio.wait({task})
+    task.result()
 
 
 def _engine_errors(error: Exception) -> str:

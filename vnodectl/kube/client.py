@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import socket
 import ssl
 import time
@@ -214,7 +215,8 @@ class KubeClient:
                 throttled += 1
                 if throttled > _THROTTLE_RETRIES:
                     raise
-                await asyncio.sleep(min(error.retry_after, _MAX_RETRY_AFTER))
+                # Who was refused together must not come back together.
+                await asyncio.sleep(min(error.retry_after, _MAX_RETRY_AFTER) * random.uniform(1.0, 1.5))  # noqa: S311
 
     @asynccontextmanager
     async def stream(

@@ -23,6 +23,8 @@ Sleep = Callable[[float], Awaitable[None]]
 
 _MAX_DELAY = 30.0
 _WATCH_SECONDS = (300, 600)
+_SHORT_SECONDS = 10.0
+"""A watch that ends without a word is normal after minutes, but not at once."""
 
 
 class Listener(Protocol):
@@ -72,7 +74,8 @@ class ListWatch:
     async def run(self) -> None:
         """Until cancelled."""
         version = ""
-        failures = 0
+        failures = expired = 0
+        loop = asyncio.get_running_loop()
         while True:
             try:
                 if not version:
@@ -82,16 +85,20 @@ class ListWatch:
                     self.synced.set()
                 seconds = self._random.randint(*_WATCH_SECONDS)
                 query = {**self._params, "resourceVersion": version, "timeoutSeconds": seconds}
-                received = 0
+                received, opened = 0, loop.time()
                 self.counts.watches += 1
                 async for event in self._client.watch(self._path, query):
                     received += 1
                     version = self._deliver(event)
-                failures = 0 if received else failures + 1
+                expired = 0
+                failures = 0 if received or loop.time() - opened > _SHORT_SECONDS else failures + 1
                 if failures:  # a server that ends quiet watches at once must not make this a busy loop
                     await self._sleep(self._delay(failures, None))
-            except Expired:
+            except Expired as error:
                 version = ""
+                expired += 1
+                if expired > 1:  # the first is what a list is for; a server that expires all of them is ill
+                    await self._pause(expired, error)
             except (ClusterUnreachable, Throttled) as error:
                 failures += 1
                 await self._pause(failures, error)

@@ -18,6 +18,12 @@ log = logging.getLogger(__name__)
 _QUEUE = 1000
 _REMEMBERED = 2000
 _MESSAGE_LIMIT = 1024  # of the API, in bytes
+# As client-go's recorder: so many events about one object at once, then one in five minutes; so many other
+# messages of one reason within ten minutes, then they are counted on one event.
+_BURST = 25
+_REFILL_SECONDS = 300.0
+_SIMILAR = 10
+_SIMILAR_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,22 @@ class _Sent:
     count: int
 
 
+@dataclass(slots=True)
+class _Budget:
+    """Of events about one object. Times are the event loop's."""
+
+    tokens: float
+    at: float
+
+
+@dataclass(slots=True)
+class _Similar:
+    """The messages of one reason about one object."""
+
+    messages: set[str]
+    since: float
+
+
 class EventRecorder:
     """Sends in the background; an event is help for people, and never a reason to fail or to wait."""
 
@@ -46,6 +68,8 @@ class EventRecorder:
         self._pending: deque[_Wanted] = deque(maxlen=_QUEUE)
         self._wake = asyncio.Event()
         self._sent: OrderedDict[tuple[str, str, str, str], _Sent] = OrderedDict()
+        self._budgets: OrderedDict[str, _Budget] = OrderedDict()
+        self._similar: OrderedDict[tuple[str, str, str], _Similar] = OrderedDict()
 
     def record(self, about: JSON, kind: str, reason: str, message: str, *, container: str = "") -> None:
         """`about` is the object as plain JSON; `kind` is Normal or Warning; `container` one of the pod's."""
@@ -68,7 +92,11 @@ class EventRecorder:
         about = wanted.about
         meta = about["metadata"]
         now = rfc3339(self._clock())
-        fingerprint = (meta.get("uid") or meta["name"], wanted.container, wanted.reason, wanted.message)
+        who = str(meta.get("uid") or meta["name"])
+        if not self._may(who):
+            return
+        message = self._aggregated(who, wanted)
+        fingerprint = (who, wanted.container, wanted.reason, message)
         before = self._sent.get(fingerprint)
         if before is not None:
             before.count += 1
@@ -96,7 +124,7 @@ class EventRecorder:
                 },
                 "type": wanted.kind,
                 "reason": wanted.reason,
-                "message": wanted.message,
+                "message": message,
                 "source": self._source,
                 "firstTimestamp": now,
                 "lastTimestamp": now,
@@ -106,6 +134,34 @@ class EventRecorder:
         self._sent[fingerprint] = _Sent(name, namespace, 1)
         if len(self._sent) > _REMEMBERED:
             self._sent.popitem(last=False)
+
+    def _may(self, who: str) -> bool:
+        """Whether one more event about the object is bearable."""
+        now = asyncio.get_running_loop().time()
+        budget = self._budgets.setdefault(who, _Budget(_BURST, now))
+        budget.tokens = min(_BURST, budget.tokens + (now - budget.at) / _REFILL_SECONDS)
+        budget.at = now
+        self._budgets.move_to_end(who)
+        if len(self._budgets) > _REMEMBERED:
+            self._budgets.popitem(last=False)
+        if budget.tokens < 1:
+            return False
+        budget.tokens -= 1
+        return True
+
+    def _aggregated(self, who: str, wanted: _Wanted) -> str:
+        """The message, or one that stands for all of its kind where they become too many."""
+        now = asyncio.get_running_loop().time()
+        kind = (who, wanted.container, wanted.reason)
+        similar = self._similar.get(kind)
+        if similar is None or now - similar.since > _SIMILAR_SECONDS:
+            similar = self._similar[kind] = _Similar(set(), now)
+            if len(self._similar) > _REMEMBERED:
+                self._similar.popitem(last=False)
+        if wanted.message in similar.messages or len(similar.messages) < _SIMILAR:
+            similar.messages.add(wanted.message)
+            return wanted.message
+        return f"(combined from similar events): {wanted.reason}"
 
 
 def _field_path(about: JSON, container: str) -> JSON:

@@ -9,7 +9,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 from fake_api import FakeApi, client, serve, status
+from support import virtual_time
+from support.memory_api import MemoryApi
 
+from vnodectl.kube.errors import Expired
 from vnodectl.kube.listwatch import ListWatch
 from vnodectl.kube.resources import PODS
 
@@ -161,3 +164,57 @@ async def test_a_server_that_ends_every_watch_at_once_is_not_hammered(view, paus
             async with asyncio.timeout(5):
                 await api.until(lambda seen=before: len(pauses.delays) > seen and api.watches == 1)
     assert pauses.delays[-1] > pauses.delays[0]
+
+
+def test_a_quiet_watch_that_ends_in_its_time_is_no_failure():
+    """Else a node that nothing happens on would look away longer and longer."""
+
+    async def main() -> None:
+        api, view = MemoryApi(), View()
+        pauses: list[float] = []
+
+        async def sleep(delay: float) -> None:
+            pauses.append(delay)
+            await asyncio.sleep(delay)
+
+        watch = ListWatch(api.client(), PODS.path("n"), view, sleep=sleep)  # type: ignore[arg-type]
+        task = asyncio.create_task(watch.run(), name="list-watch under test")
+        await asyncio.sleep(24 * 3600)
+        assert pauses == []
+        assert watch.counts.watches > 100
+        api.put("pods", pod("a"), "n")
+        await asyncio.sleep(0.1)
+        assert view.names == {"a"}
+        assert view.lists == 1
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual_time.run(main())
+
+
+def test_a_server_that_expires_every_version_is_asked_less_and_less():
+    async def main() -> None:
+        api, view = MemoryApi(), View()
+        lists: list[float] = []
+
+        def trouble(verb: str, path: str) -> tuple[str, Exception] | None:
+            if verb == "LIST":
+                lists.append(asyncio.get_running_loop().time())
+            return ("before", Expired(410, "Expired", "too old")) if verb == "WATCH" else None
+
+        api.trouble = trouble
+        task = asyncio.create_task(
+            ListWatch(api.client(), PODS.path("n"), view).run(),  # type: ignore[arg-type]
+            name="list-watch under test",
+        )
+        await asyncio.sleep(600)
+        assert len(lists) < 40
+        api.trouble = lambda *_: None
+        await asyncio.sleep(60)
+        api.put("pods", pod("a"), "n")
+        await asyncio.sleep(0.1)
+        assert view.names == {"a"}
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual_time.run(main())

@@ -8,6 +8,7 @@ from vnodectl.engines.api import (
     ContainerStatus,
     GroupPhase,
     GroupStatus,
+    Hook,
     Mount,
     Probe,
     PullPolicy,
@@ -19,6 +20,7 @@ from vnodectl.engines.api import (
     Waiting,
 )
 from vnodectl.providers.local.names import group_name, pod_of
+from vnodectl.providers.local.probes import direct
 from vnodectl.providers.local.status import pod_status
 from vnodectl.providers.local.translate import Options, translate
 from vnodectl.runtime.provider import (
@@ -28,6 +30,7 @@ from vnodectl.runtime.provider import (
     File,
     Files,
     PodKey,
+    ProbeKind,
     RegistryCredential,
     Rejected,
     ResolvedPod,
@@ -251,10 +254,21 @@ def test_registry_credentials():
         ({}, {"shareProcessNamespace": True}, "spec.shareProcessNamespace"),
         ({}, {"securityContext": {"sysctls": [{}]}}, "spec.securityContext.sysctls"),
         ({"securityContext": {"privileged": True}}, {}, "spec.containers[0].securityContext.privileged"),
-        ({"lifecycle": {"preStop": {}}}, {}, "spec.containers[0].lifecycle"),
+        ({"lifecycle": {"preStop": {}}}, {}, "spec.containers[0].lifecycle.preStop"),
+        (
+            {"lifecycle": {"postStart": {"tcpSocket": {"port": 1}}}},
+            {},
+            "spec.containers[0].lifecycle.postStart",
+        ),
+        ({"lifecycle": {"stopSignal": "SIGUSR1"}}, {}, "spec.containers[0].lifecycle.stopSignal"),
         ({"volumeDevices": [{}]}, {}, "spec.containers[0].volumeDevices"),
         ({"ports": [{"hostPort": 1}]}, {}, "spec.containers[0].ports[0].hostPort"),
-        ({"livenessProbe": {"grpc": {"port": 1}}}, {}, "spec.containers[0].livenessProbe"),
+        ({"livenessProbe": {}, "readinessProbe": {"odd": {}}}, {}, "spec.containers[0].readinessProbe"),
+        (
+            {"startupProbe": {"grpc": {"port": 1}}, "livenessProbe": {"exec": {"command": ["a"]}}},
+            {},
+            "spec.containers[0].livenessProbe",
+        ),
         (
             {"readinessProbe": {"tcpSocket": {"port": "x"}}},
             {},
@@ -270,17 +284,43 @@ def test_registry_credentials():
             {},
             "spec.containers[0].volumeMounts[0].mountPropagation",
         ),
-        (
-            {},
-            {"initContainers": [{"name": "side", "image": "i", "restartPolicy": "Always"}]},
-            "spec.initContainers[0].restartPolicy",
-        ),
     ],
 )
 def test_what_cannot_run_is_rejected_with_its_field(one, spec, field):
     with pytest.raises(Rejected) as refused:
         translated(one, **spec)
     assert refused.value.field == field
+
+
+def test_hooks_sidecars_and_the_grace_of_a_probe():
+    http = {"port": "web", "path": "/bye", "scheme": "HTTPS", "httpHeaders": [{"name": "A", "value": "b"}]}
+    one = container(
+        {
+            "ports": [{"name": "web", "containerPort": 8443}],
+            "lifecycle": {"postStart": {"exec": {"command": ["hi"]}}, "preStop": {"httpGet": http}},
+            "livenessProbe": {"exec": {"command": ["x"]}, "terminationGracePeriodSeconds": 0},
+        }
+    )
+    assert one.post_start == Hook(command=("hi",))
+    assert one.pre_stop == Hook(http_path="/bye", http_scheme="https", http_headers=(("A", "b"),), port=8443)
+    assert one.liveness is not None
+    assert one.liveness.grace == 0
+    assert container({"lifecycle": {"preStop": {"sleep": {"seconds": 4}}}}).pre_stop == Hook(sleep=4)
+    inits = [{"name": "side", "image": "i", "restartPolicy": "Always"}, {"name": "init", "image": "i"}]
+    assert [init.sidecar for init in translated(initContainers=inits).init_containers] == [True, False]
+
+
+def test_grpc_probes_are_the_runtimes_and_so_are_the_others_over_the_network():
+    given = {
+        "startupProbe": {"httpGet": {"port": 1}},
+        "livenessProbe": {"grpc": {"port": 1}},
+        "readinessProbe": {"exec": {"command": ["x"]}},
+    }
+    assert direct(given) == {ProbeKind.STARTUP, ProbeKind.LIVENESS}
+    assert direct({"livenessProbe": {"httpGet": {"port": 1}}}) == frozenset()
+    one = container({"livenessProbe": {"grpc": {"port": 1}}, "readinessProbe": {"exec": {"command": ["x"]}}})
+    assert one.liveness is None
+    assert one.readiness == Probe(command=("x",))
 
 
 def test_a_status_in_full():

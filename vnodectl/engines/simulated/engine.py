@@ -126,6 +126,12 @@ class SimulatedEngine:
     async def restart(self, name: str) -> None:
         self._wish("run", name)
 
+    async def end_container(self, name: str, container: str, *, grace: float) -> None:  # noqa: ARG002 - it ends at once
+        self._container(name, container)
+        group, now = self._find(name), self._clock.now()
+        group.end(container, now)
+        self._hub.publish(group.status())
+
     async def groups(self) -> list[GroupStatus]:
         return [group.status() for group in self._groups.values()]
 

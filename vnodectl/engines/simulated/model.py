@@ -18,7 +18,7 @@ from vnodectl.engines.api import (
 )
 from vnodectl.engines.backoff import BackoffPolicy, RestartBackoff
 from vnodectl.engines.simulated.script import Script, script_of
-from vnodectl.engines.status import group_phase, init_policy, should_restart
+from vnodectl.engines.status import finished, group_phase, init_policy, should_restart
 
 STOPPED_CODE = 143  # ended by TERM, as a shell says it
 
@@ -30,6 +30,7 @@ class Actor:
     name: str
     image: str
     script: Script = field(default_factory=Script)
+    sidecar: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def sketch(spec: GroupSpec, created: float, ip: str) -> Sketch:
 
 
 def _actor(spec: ContainerSpec, *, init: bool) -> Actor:
-    return Actor(spec.name, spec.image, script_of(spec, init=init))
+    return Actor(spec.name, spec.image, script_of(spec, init=init and not spec.sidecar), spec.sidecar)
 
 
 Later = Callable[[float, "SimulatedGroup", Callable[[float], None]], None]
@@ -72,7 +73,17 @@ class SimulatedGroup:
     goes through its past exactly as it would have.
     """
 
-    __slots__ = ("_backoffs", "_containers", "_later", "_policy", "_status", "_stopped", "round", "sketch")
+    __slots__ = (
+        "_backoffs",
+        "_containers",
+        "_later",
+        "_passed",
+        "_policy",
+        "_status",
+        "_stopped",
+        "round",
+        "sketch",
+    )
 
     def __init__(self, outline: Sketch, later: Later, policy: BackoffPolicy) -> None:
         self.sketch = outline
@@ -82,6 +93,7 @@ class SimulatedGroup:
         self._stopped = False
         self._status: GroupStatus | None = None
         self._backoffs: dict[int, RestartBackoff] = {}
+        self._passed: set[int] = set()
         waiting = Waiting("PodInitializing" if outline.inits else "ContainerCreating")
         creating = Waiting("ContainerCreating")
         self._containers = [ContainerStatus(one.name, one.image, creating) for one in outline.inits] + [
@@ -97,7 +109,8 @@ class SimulatedGroup:
     def _seen(self) -> GroupStatus:
         count = len(self.sketch.inits)
         inits, containers = tuple(self._containers[:count]), tuple(self._containers[count:])
-        phase = group_phase(self.sketch.policy, containers, inits)
+        passing = [one for one, actor in zip(inits, self.sketch.inits, strict=True) if not actor.sidecar]
+        phase = group_phase(self.sketch.policy, containers, passing)
         return GroupStatus(
             self.sketch.name,
             self.sketch.labels,
@@ -110,6 +123,7 @@ class SimulatedGroup:
 
     def begin(self, moment: float) -> None:
         self._stopped, self._status = False, None
+        self._passed.clear()
         if self.sketch.inits:
             self._start(0, moment)
         else:
@@ -121,6 +135,12 @@ class SimulatedGroup:
         for index, status in enumerate(self._containers):
             if isinstance(status.state, Running):
                 self._set_ended(index, STOPPED_CODE, moment)
+
+    def end(self, container: str, moment: float) -> None:
+        """A running container is ended from outside, as by a failed probe."""
+        for index, status in enumerate(self._containers):
+            if status.name == container and isinstance(status.state, Running):
+                self._end(index, STOPPED_CODE, moment)
 
     def restart(self, moment: float) -> None:
         self.stop(moment)
@@ -135,6 +155,26 @@ class SimulatedGroup:
 
     def _is_init(self, index: int) -> bool:
         return index < len(self.sketch.inits)
+
+    def _policy_of(self, index: int) -> RestartPolicy:
+        if not self._is_init(index):
+            return self.sketch.policy
+        return RestartPolicy.ALWAYS if self._actor(index).sidecar else init_policy(self.sketch.policy)
+
+    def _after_init(self, index: int, moment: float) -> None:
+        """What starts once an init container is done, or a sidecar runs."""
+        if index + 1 < len(self.sketch.inits):
+            self._start(index + 1, moment)
+        else:
+            self._start_apps(moment)
+
+    def _end_sidecars(self, moment: float) -> None:
+        """They are for the others: when those have ended for good, so have they."""
+        count = len(self.sketch.inits)
+        if all(finished(self.sketch.policy, one) for one in self._containers[count:]):
+            for index in range(count):
+                if isinstance(self._containers[index].state, Running):
+                    self._set_ended(index, 0, moment)
 
     def _start_apps(self, moment: float) -> None:
         for index in range(len(self.sketch.inits), len(self._containers)):
@@ -157,29 +197,37 @@ class SimulatedGroup:
             Running(moment),
             previous,
             restarts,
-            ready=not self._is_init(index),
+            ready=not self._is_init(index) or actor.sidecar,
             started=True,
             image_id=f"simulated:{status.image}",
             container_id=f"simulated://{self.sketch.name}/{status.name}/{restarts}",
         )
         self._set(index, running)
+        if actor.sidecar and index not in self._passed:
+            self._passed.add(index)
+            self._after_init(index, moment)
         if actor.script.exit_code is not None:
             code = actor.script.exit_code
             if actor.script.after > 0:
-                self._later(moment + actor.script.after, self, lambda due: self._end(index, code, due))
+                self._later(
+                    moment + actor.script.after, self, lambda due: self._end(index, code, due, restarts)
+                )
             else:
                 self._end(index, code, moment)
 
-    def _end(self, index: int, code: int, moment: float) -> None:
+    def _end(self, index: int, code: int, moment: float, run: int | None = None) -> None:
+        """`run`: the start that is meant, where another may have come in between."""
+        if run is not None and (
+            self._containers[index].restarts != run or not isinstance(self._containers[index].state, Running)
+        ):
+            return
         self._set_ended(index, code, moment)
-        policy = init_policy(self.sketch.policy) if self._is_init(index) else self.sketch.policy
-        if should_restart(policy, code):
+        if should_restart(self._policy_of(index), code):
             self._again(index, moment)
         elif self._is_init(index) and code == 0:
-            if index + 1 < len(self.sketch.inits):
-                self._start(index + 1, moment)
-            else:
-                self._start_apps(moment)
+            self._after_init(index, moment)
+        elif not self._is_init(index):
+            self._end_sidecars(moment)
 
     def _again(self, index: int, moment: float) -> None:
         backoff = self._backoffs.setdefault(index, RestartBackoff(self._policy))

@@ -13,6 +13,7 @@ from vnodectl.engines.api import (
     ContainerUsage,
     Engine,
     EngineError,
+    GroupEvent,
     GroupGone,
     GroupStatus,
     LogQuery,
@@ -24,6 +25,7 @@ from vnodectl.engines.hub import Hub, Subscription
 from vnodectl.engines.select import open_engine
 from vnodectl.engines.tasks import background
 from vnodectl.providers.local.names import group_name, pod_of
+from vnodectl.providers.local.probes import direct
 from vnodectl.providers.local.status import pod_status
 from vnodectl.providers.local.streams import StreamsSession, carry
 from vnodectl.providers.local.translate import Options, translate
@@ -32,6 +34,7 @@ from vnodectl.runtime.provider import (
     JSON,
     Files,
     Gone,
+    Happened,
     Health,
     Listed,
     LogOptions,
@@ -40,6 +43,7 @@ from vnodectl.runtime.provider import (
     PodKey,
     PodStats,
     PortConnection,
+    ProbeKind,
     ResolvedPod,
     Retryable,
     Seen,
@@ -59,6 +63,7 @@ class LocalProvider:
     name = "local"
     stats_batch = 1
     """An engine is asked container by container, so nothing is won by asking for several pods at once."""
+    late_fields = frozenset({"status.podIP", "status.podIPs"})
 
     def __init__(
         self,
@@ -81,6 +86,7 @@ class LocalProvider:
         self._well: bool | None = None
         self._sightings: Hub[Sighting] = Hub()
         self._fragments: dict[str, tuple[GroupStatus, JSON]] = {}
+        self._told: dict[str, GroupEvent] = {}
 
     async def node(self) -> NodeInfo:
         machine = platform.machine()
@@ -174,6 +180,18 @@ class LocalProvider:
                 if isinstance(volume, Files):
                     await self._engine.write_files(name, volume_name, contents(volume))
 
+    def direct_probes(self, pod: JSON) -> dict[str, frozenset[ProbeKind]]:
+        """A simulated container answers nobody; what it is said to be is what it is."""
+        if not self._engine.real:
+            return {}
+        spec = pod["spec"]
+        everything = [*(spec.get("initContainers") or ()), *spec["containers"]]
+        return {one["name"]: kinds for one in everything if (kinds := direct(one))}
+
+    async def restart_container(self, key: PodKey, container: str, *, grace: float) -> None:
+        with _translated():
+            await self._engine.end_container(group_name(key), container, grace=grace)
+
     async def aclose(self) -> None:
         self._sightings.close()
         await self._engine.aclose()
@@ -197,9 +215,20 @@ class LocalProvider:
                 continue
             if isinstance(change, GroupGone):
                 self._fragments.pop(change.name, None)
+                self._told.pop(change.name, None)
                 self._sightings.publish(Gone(key))
             else:
                 self._sightings.publish(Seen(key, self._fragment(change)))
+                self._tell(key, change)
+
+    def _tell(self, key: PodKey, group: GroupStatus) -> None:
+        """What happened to the group since it was last looked at."""
+        if not group.events or self._told.get(group.name) is group.events[-1]:
+            return
+        for event in _since(group.events, self._told.get(group.name)):
+            happened = Happened(key, event.type, event.reason, event.message, event.container)
+            self._sightings.publish(happened)
+        self._told[group.name] = group.events[-1]
 
     async def _look_again(self) -> None:
         while True:
@@ -266,6 +295,13 @@ def _translated() -> Iterator[None]:
         raise Unsupported(str(error)) from error
     except EngineError as error:
         raise Retryable("EngineError", str(error)) from error
+
+
+def _since(events: Sequence[GroupEvent], last: GroupEvent | None) -> Sequence[GroupEvent]:
+    for index in range(len(events) - 1, -1, -1):
+        if events[index] is last:
+            return events[index + 1 :]
+    return events
 
 
 def _usage(one: ContainerUsage) -> Usage:

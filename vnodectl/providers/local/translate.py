@@ -13,6 +13,7 @@ from vnodectl.engines.api import (
     RestartPolicy,
 )
 from vnodectl.providers.local import volumes
+from vnodectl.providers.local.hooks import hook
 from vnodectl.providers.local.names import group_labels, group_name
 from vnodectl.providers.local.probes import probe
 from vnodectl.runtime import quantity
@@ -111,6 +112,9 @@ def _container(pod: ResolvedPod, container: JSON, context: JSON, path: str) -> C
         liveness=probe(container, "livenessProbe", path),
         readiness=probe(container, "readinessProbe", path),
         startup=probe(container, "startupProbe", path),
+        sidecar=container.get("restartPolicy") == "Always",
+        post_start=hook(container, "postStart", path),
+        pre_stop=hook(container, "preStop", path),
     )
 
 
@@ -120,10 +124,10 @@ def _refuse(container: JSON, path: str) -> None:
         raise Rejected(
             "Unsupported", "privileged containers do not run here", field=f"{path}.securityContext.privileged"
         )
-    if container.get("restartPolicy") == "Always":
-        raise Rejected("Unsupported", "sidecar containers do not run here", field=f"{path}.restartPolicy")
-    if container.get("lifecycle"):
-        raise Rejected("UnsupportedHook", "hooks are not run here", field=f"{path}.lifecycle")
+    if (container.get("lifecycle") or {}).get("stopSignal"):
+        raise Rejected(
+            "UnsupportedHook", "the image's stop signal is used", field=f"{path}.lifecycle.stopSignal"
+        )
     if container.get("volumeDevices"):
         raise Rejected("UnsupportedVolume", "there are no block devices here", field=f"{path}.volumeDevices")
     for index, port in enumerate(container.get("ports") or ()):
