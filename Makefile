@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo test lint unit e2e bench image docs completions format lock clean
+.PHONY: help setup engine demo test lint unit e2e test-compat bench image docs completions format lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -43,6 +43,14 @@ unit: $(READY) ## the tests that need no cluster and no containers
 
 e2e: setup ## the tests that need the local cluster
 	$(BIN)/python -m pytest -m "e2e or containers" $(PYTEST_ARGS)
+
+COMPAT_TESTS := $(addprefix tests/e2e/test_,runtime_scenarios.py runtime_agent.py runtime_certificates.py \
+	runtime_replicas.py runtime_kubectl.py kubelet_api.py kube_leases.py)
+
+test-compat: setup ## the node's scenarios on the oldest and the newest Kubernetes; builds both once
+	for version in $$($(BIN)/python -m vnodectl.sandbox.versions); do \
+		$(BIN)/python -m pytest $(COMPAT_TESTS) --kubernetes-version $$version $(PYTEST_ARGS) || exit 1; \
+	done
 
 bench: $(READY) ## how fast and how heavy the node is; BENCH_ARGS="--sizes 200 --kwok PROGRAM"
 	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH_ARGS)

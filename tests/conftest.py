@@ -10,6 +10,12 @@ import pytest
 import pytest_asyncio
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kubernetes-version", default="", help="of the clusters of end-to-end tests; see make test-compat"
+    )
+
+
 @pytest.fixture(autouse=True)
 def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test sees the kubeconfig or the cloud credentials of whoever runs it."""

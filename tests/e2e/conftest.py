@@ -22,20 +22,27 @@ def cache() -> Path:
 
 
 @pytest.fixture(scope="session")
-def control_plane(cache: Path) -> Iterator[Sandbox]:
+def kubernetes(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Options of `vnodectl sandbox up`: nothing, or the version that the tests are to run on."""
+    version = request.config.getoption("--kubernetes-version")
+    return ("--kubernetes-version", version) if version else ()
+
+
+@pytest.fixture(scope="session")
+def control_plane(cache: Path, kubernetes: tuple[str, ...]) -> Iterator[Sandbox]:
     """A control plane alone: no node, no cloud."""
     name = f"test-cp-{os.getpid()}"
     try:
-        yield start(cache, name, "--nodes", "0", "--cloud", "none")
+        yield start(cache, name, "--nodes", "0", "--cloud", "none", *kubernetes)
     finally:
         stop(cache, name)
 
 
 @pytest.fixture(scope="session")
-def sandbox(cache: Path) -> Iterator[Sandbox]:
+def sandbox(cache: Path, kubernetes: tuple[str, ...]) -> Iterator[Sandbox]:
     """Everything: a control plane, the node `sandbox` and both emulated clouds."""
     name = f"test-{os.getpid()}"
     try:
-        yield start(cache, name)
+        yield start(cache, name, *kubernetes)
     finally:
         stop(cache, name)

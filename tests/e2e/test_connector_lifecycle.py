@@ -301,6 +301,14 @@ def test_the_whole_life_on_a_sandbox(sandbox: Any, tmp_path: Path) -> None:
         shown += sandbox.run("kubectl", "-n", NAMESPACE, "logs", f"deployment/{release}").stdout
     assert secret not in shown
     assert base64.b64encode(secret.encode()).decode() not in shown
+    sandbox.run("vnodectl", "upgrade-connector", *at, "--replicas", "2", "--rollback-on-failure")
+    again = sandbox.run("vnodectl", "upgrade-connector", *at, "--dry-run")
+    assert (again.stdout, "nothing would change" in again.stderr) == ("", True)
+    listed = json.loads(sandbox.run("vnodectl", "show-connector", "-o", "json").stdout)["connectors"]
+    assert [(one["release"], one["replicas"], one["ready"], one["problems"]) for one in listed] == [
+        (RELEASE, 2, True, []),
+        (WINDOWS, 1, True, []),
+    ]
     done = sandbox.run("vnodectl", "remove-connector", *at, "--os-type", "Both", "--drain", "-o", "json")
     for one in json.loads(done.stdout)["connectors"]:
         assert (one["status"], one["containerGroupsLeft"]) == ("removed", [])

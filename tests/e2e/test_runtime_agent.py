@@ -194,7 +194,9 @@ async def test_csr_serves_nothing_until_the_cluster_has_signed(world: World) -> 
             return True
 
         await world.until(served)
-        await world.client.delete(CERTIFICATE_SIGNING_REQUESTS.path(name=made["metadata"]["name"]))
+    # Requests go with the node, so that nothing is left of it.
+    await world.client.delete(NODES.path(name=world.node))
+    await world.until(request, lambda found: found is None)
 
 
 async def handshake(port: int, tls: ssl.SSLContext) -> None:

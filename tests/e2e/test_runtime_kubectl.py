@@ -22,11 +22,11 @@ PATIENCE = 90.0
 
 
 @pytest.fixture(scope="module")
-def cluster(cache: Path) -> Iterator[Sandbox]:
+def cluster(cache: Path, kubernetes: tuple[str, ...]) -> Iterator[Sandbox]:
     name = f"test-use-{os.getpid()}"
     options = ("--nodes", "2", "--cloud", "none", "--engine", "simulated", "--metrics-server")
     try:
-        yield start(cache, name, *options)
+        yield start(cache, name, *options, *kubernetes)
     finally:
         stop(cache, name)
 

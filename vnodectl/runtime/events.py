@@ -12,6 +12,7 @@ from vnodectl.errors import VnodectlError
 from vnodectl.kube.client import JSON, KubeClient
 from vnodectl.kube.resources import EVENTS
 from vnodectl.runtime.clock import Clock, rfc3339
+from vnodectl.runtime.provider import PodKey
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,8 @@ class EventRecorder:
                 try:
                     await self._send(wanted)
                 except VnodectlError as error:
-                    log.warning("event %s not recorded: %s", wanted.reason, error)
+                    pod = {"pod": _pod(wanted.about)}
+                    log.warning("event %s not recorded: %s", wanted.reason, error, extra=pod)
 
     async def _send(self, wanted: _Wanted) -> None:
         about = wanted.about
@@ -170,6 +172,13 @@ def _field_path(about: JSON, container: str) -> JSON:
         if any(one["name"] == container for one in (about.get("spec") or {}).get(kind) or ()):
             return {"fieldPath": f"spec.{kind}{{{container}}}"}
     return {}
+
+
+def _pod(about: JSON) -> PodKey | None:
+    """Which pod that is; None for another object."""
+    meta = about["metadata"]
+    namespace, uid = meta.get("namespace"), meta.get("uid")
+    return PodKey(namespace, meta["name"], uid) if namespace and uid else None
 
 
 def _cut(message: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +131,7 @@ class Kubelet:
             config.node_name,
             config.addresses,
             clock=self._clock,
+            uid=self._uid,
         )
         try:
             async with self._served(pods, client_ca, certificate, info, metrics) as port:
@@ -144,7 +145,8 @@ class Kubelet:
                     if client_ca is not None:
                         group.create_task(client_ca.run(), name="client CA")
                     if certificate.renew is not None:
-                        group.create_task(certificate.renew(), name="serving certificate")
+                        renewal = self._renewal(node, certificate.renew)
+                        group.create_task(renewal, name="serving certificate")
                     group.create_task(node.run(), name="node")
                     group.create_task(node.renew(), name="lease")
                     group.create_task(events.run(), name="events")
@@ -222,6 +224,14 @@ class Kubelet:
     def _watch_pods(self, pods: PodController) -> ListWatch:
         params = {"fieldSelector": f"spec.nodeName={self._config.node_name}"}
         return ListWatch(self._client, PODS.path(), pods, params=params)
+
+    @staticmethod
+    async def _renewal(node: NodeController, renew: Callable[[], Awaitable[None]]) -> None:
+        await node.registered.wait()
+        await renew()
+
+    def _uid(self) -> str:
+        return str(self._node.node["metadata"].get("uid") or "") if self._node is not None else ""
 
     def _facts(self) -> NodeFacts:
         if self._node is None:

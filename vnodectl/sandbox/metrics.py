@@ -37,7 +37,8 @@ def command(program: str, serving: Pair, kubeconfig: Path, port: int) -> Command
             "--kubelet-preferred-address-types=InternalIP",
             "--kubelet-use-node-status-port",
             "--kubelet-insecure-tls",  # a node's certificate is its own where nobody signs another
-            "--metric-resolution=10s",  # the least that it takes
+            "--kubelet-request-timeout=9s",
+            "--metric-resolution=10s",  # the least that it takes, and more than the time of a request
         ),
         endpoint=f"https://{LOOPBACK}:{port}",
     )

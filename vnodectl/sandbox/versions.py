@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 
 from vnodectl.errors import UsageError
@@ -54,3 +55,8 @@ def control_plane(text: str) -> ControlPlane:
         )
     known = of_minor[int(found[1])]
     return ControlPlane(f"v1.{found[1]}{found[2]}", known.etcd) if found[2] else known
+
+
+if __name__ == "__main__":  # for `make test-compat`
+    for one in (SUPPORTED[0], SUPPORTED[-1]):
+        sys.stdout.write(f"{one.kubernetes}\n")

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
+import gzip
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -64,8 +71,6 @@ def test_an_error_is_told(metrics: NodeMetrics, exporter: InMemorySpanExporter):
 async def test_a_stream_may_be_ended_by_another_task(
     metrics: NodeMetrics, exporter: InMemorySpanExporter, caplog: pytest.LogCaptureFixture
 ):
-    import asyncio
-
     async def chunks():
         with metrics.call(Operation.LOGS):
             yield b"one"
@@ -97,3 +102,52 @@ async def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.
         async with traces.exported({}):
             pass
     assert "vnodectl[otel]" in caught.value.hint
+
+
+@asynccontextmanager
+async def collector(answer: Callable[[], Awaitable[None]]) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """An OTLP collector over HTTP: its address, and what it was sent."""
+    sent: list[bytes] = []
+
+    async def receive(request: web.Request) -> web.Response:
+        sent.append(await request.read())
+        await answer()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/v1/traces", receive)
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/"), sent
+
+
+async def test_spans_reach_a_collector_at_the_latest_at_the_end(monkeypatch: pytest.MonkeyPatch):
+    async def at_once() -> None: ...
+
+    async with collector(at_once) as (address, sent):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+        async with traces.exported({}) as tracer:
+            with NodeMetrics("vn", tracer).sync(KEY):
+                pass
+        assert b"pod sync" in b"".join(gzipped(one) for one in sent)
+
+
+def gzipped(body: bytes) -> bytes:
+    return gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
+
+
+async def test_a_collector_that_does_not_answer_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch):
+    released = asyncio.Event()
+
+    async def never() -> None:
+        await released.wait()
+
+    monkeypatch.setattr(traces, "_END_SECONDS", 0.2)
+    async with collector(never) as (address, sent):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+        began = time.monotonic()
+        async with traces.exported({}) as tracer:
+            with tracer.span("x", {}):
+                pass
+        assert time.monotonic() - began < 5
+        assert sent
+        released.set()

@@ -116,6 +116,19 @@ async def test_one_request_is_watched_ever_less_often_and_none_is_added(sleeps: 
     assert source().certificate == b"own"
 
 
+@pytest.mark.parametrize(("uid", "owners"), [("", None), ("u1", ["u1"])])
+async def test_a_request_goes_with_its_node(sleeps: Sleeps, uid: str, owners: list[str] | None):
+    signer = Signer()
+    sleeps.limit = 1
+    source = ClusterCertificate(
+        signer, "vn", (), lambda: KeyPair(b"", b""), clock=lambda: 0.0, uid=lambda: uid
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await source.run()
+    found = signer.made[0]["metadata"].get("ownerReferences")
+    assert (found and [one["uid"] for one in found]) == owners
+
+
 async def test_a_request_that_vanished_is_made_again_later(sleeps: Sleeps):
     signer = Signer({}, NotFound(404, "NotFound", "gone"))
     source = ClusterCertificate(signer, "vn", (), lambda: KeyPair(b"own", b""), clock=lambda: 0.0, again=7)

@@ -299,6 +299,44 @@ async def test_a_broken_message_ends_the_session() -> None:
     assert socket.closed is False
 
 
+STEPS = st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=200)), max_size=12)
+
+
+@given(
+    st.sampled_from([one for one in REMOTE_COMMAND_PROTOCOLS if one.name]),
+    st.lists(st.binary(max_size=200), max_size=12),
+    STEPS,
+    st.lists(st.integers(0, 5), max_size=12),
+)
+def test_every_stream_arrives_whole_and_in_order_beside_others(
+    protocol: ChannelProtocol, typed: list[bytes], written: list[tuple[int, bytes]], stray: list[int]
+) -> None:
+    """Whatever the mix of channels: stdin as it was typed, stdout and stderr as they were written."""
+    received: list[bytes] = []
+
+    async def command(streams: Streams) -> int:
+        for channel, data in written:
+            await (streams.write_stdout if channel == 1 else streams.write_stderr)(data)
+        while sum(map(len, received)) < len(b"".join(typed)):
+            received.append(await streams.read_stdin())
+        return 0
+
+    async def session() -> Socket:
+        async with serving(command, protocol) as socket:
+            for number, data in enumerate(typed):
+                socket.say(0, data)
+                for channel in stray[number : number + 1]:
+                    if channel not in (0, 4):  # sizes are not noise, and input is not stray
+                        socket.say(channel, b"nobody reads this")
+        return socket
+
+    socket = asyncio.run(session())
+    assert b"".join(received) == b"".join(typed)
+    for channel in (1, 2):
+        assert socket.on(channel) == b"".join(data for number, data in written if number == channel)
+    assert socket.texts == {protocol.base64}
+
+
 async def test_large_output_is_cut_into_messages() -> None:
     async def command(streams: Streams) -> int:
         await streams.write_stdout(b"x" * (2 * MAX_PAYLOAD + 1))

@@ -298,7 +298,7 @@ class Observer:
         except VnodectlError as error:
             tracked.errors += 1
             wait = error.retry_after if isinstance(error, AzureThrottled) else None
-            log.info("reading container group %s failed: %s", tracked.name, error)
+            log.info("reading container group %s failed: %s", tracked.name, error, extra={"pod": tracked.key})
             if tracked.ticket == ticket:
                 self._plan(tracked, URGENT, wait if wait is not None else min(60.0, 2.0**tracked.errors))
         finally:
@@ -319,7 +319,12 @@ class Observer:
         self._outbox.put(Seen(tracked.key, status))
         if status.get("phase") == "Failed" and tracked.deleting_at is None:
             tracked.failed = True
-            log.warning("container group %s failed, removing it: %s", tracked.name, status["message"])
+            log.warning(
+                "container group %s failed, removing it: %s",
+                tracked.name,
+                status["message"],
+                extra={"pod": tracked.key},
+            )
             self._plan(tracked, URGENT, _SLOW_POLL)
             await self._groups.delete(tracked.name)
         elif tracked.ticket == ticket:

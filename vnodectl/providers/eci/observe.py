@@ -249,7 +249,7 @@ class Observer:
             await self._groups.delete(tracked.group_id, force=True)
         except VnodectlError as error:
             # Still there, it is found again by the next list.
-            log.info("removing container group %s: %s", tracked.group_id, error)
+            log.info("removing container group %s: %s", tracked.group_id, error, extra={"pod": tracked.key})
         self._known.remove(tracked)
 
     async def _missing_from(self, rows: dict[str, JSON], began: float) -> None:
@@ -428,9 +428,16 @@ class Observer:
             except AlibabaNotFound:
                 break
             except VnodectlError as error:
-                log.info("removing container group %s failed: %s", tracked.group_id, error)
+                log.info(
+                    "removing container group %s failed: %s",
+                    tracked.group_id,
+                    error,
+                    extra={"pod": tracked.key},
+                )
                 await self._timer.sleep(backoff.next(error))
-        log.warning("container group %s could not be made: %s", tracked.group_id, why)
+        log.warning(
+            "container group %s could not be made: %s", tracked.group_id, why, extra={"pod": tracked.key}
+        )
         history = self._touch(tracked.key)
         history.cause = why or _UNKNOWN
         delay = self._pacing.retry_first * 2.0**history.failures

@@ -39,15 +39,17 @@ def serving(
     addresses: Sequence[str],
     *,
     clock: Clock,
+    uid: Callable[[], str] = str,
 ) -> Serving:
-    """`files`, a certificate and its key, win over `mode` and are read again when they change."""
+    """`files`, a certificate and its key, win over `mode` and are read again when they change. `uid` gives
+    that of the Node, once there is one."""
     if files is not None:
         return Serving(FileKeyPair(*files))
     own = SelfSigned(node, addresses)
     if mode is CertificateMode.SELF_SIGNED:
         return Serving(own)
     stand_in: CertificateSource = own if mode is CertificateMode.AUTO else _none
-    cluster = ClusterCertificate(client, node, addresses, stand_in, clock=clock)
+    cluster = ClusterCertificate(client, node, addresses, stand_in, clock=clock, uid=uid)
     return Serving(cluster, cluster.run)
 
 

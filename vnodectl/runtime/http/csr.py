@@ -12,7 +12,7 @@ import asyncio
 import base64
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vnodectl.errors import ClusterUnreachable, VnodectlError
@@ -50,7 +50,8 @@ class _Issued:
 class ClusterCertificate:
     """A CertificateSource that gives the cluster's certificate once there is one, else `fallback`'s.
 
-    Run `run` as a task. `addresses` are the node's IPs or DNS names.
+    Run `run` as a task once the Node exists, as approvers look at it. `addresses` are its IPs or DNS names,
+    `uid` gives its uid: requests are its property, so that they go away with it.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class ClusterCertificate:
         fallback: CertificateSource,
         *,
         clock: Clock,
+        uid: Callable[[], str] = str,
         poll: float = _POLL_SECONDS,
         again: float = _AGAIN_SECONDS,
     ) -> None:
@@ -69,6 +71,7 @@ class ClusterCertificate:
         self._addresses = tuple(addresses)
         self._fallback = fallback
         self._clock = clock
+        self._uid = uid
         self._poll = poll
         self._again = again
         self._issued: _Issued | None = None
@@ -102,7 +105,7 @@ class ClusterCertificate:
             {
                 "apiVersion": "certificates.k8s.io/v1",
                 "kind": "CertificateSigningRequest",
-                "metadata": {"generateName": f"{self._node[:50]}-"},
+                "metadata": {"generateName": f"{self._node[:50]}-", **self._owned()},
                 "spec": {
                     "request": base64.b64encode(request).decode(),
                     "signerName": SIGNER,
@@ -115,6 +118,12 @@ class ClusterCertificate:
         renew_at = begins + (ends - begins) * random.uniform(0.7, 0.9)  # noqa: S311 - jitter
         self._issued = _Issued(KeyPair(chain, key), renew_at, ends)
         return self._issued
+
+    def _owned(self) -> JSON:
+        uid = self._uid()
+        if not uid:
+            return {}
+        return {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": self._node, "uid": uid}]}
 
     async def _wait(self, name: str) -> bytes:
         """Its chain, however long that takes: kube-controller-manager removes a request that nobody answers
