@@ -36,8 +36,8 @@ class AciSettings:
     `cluster_dns` is the cluster's DNS service address, reachable only from a subnet. Without a subnet a
     group gets a public address when one of its containers names a port, unless `public_ip` is false.
 
-    A node offers `gpus` GPUs where `gpu_sku` names their model. `zone`, `tags`, `identities` (resource IDs, or
-    "system") and `registry_identity` are what pods get that do not say otherwise. `direct_probes`: the
+    A node offers `gpus` GPUs where `gpu_sku` names their model. `zone`, `tags`, `identities` (resource IDs,
+    or "system") and `registry_identity` are what pods get that do not say otherwise. `direct_probes`: the
     connector reaches pods in subnets, and probes them itself.
     `cluster_cidr`: pods in subnets get a kube-proxy side-car, and this is the cluster's pod network;
     `kube_proxy_account` is a directory with the `token` and `ca.crt` of the side-cars' service account.
