@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from support.aci_pods import make_pod
 from support.azure_clients import GROUP
 
 from vnodectl.clouds.azure.session import CONTAINER_INSTANCE_API, path_of
+from vnodectl.engines.api import ContainerUsage, GroupPhase, Running
 from vnodectl.providers.aci import AciSettings
 from vnodectl.providers.aci.names import group_name
 from vnodectl.runtime.provider import (
@@ -170,6 +172,26 @@ async def test_what_was_spent_is_reported() -> None:
         assert all(len(key) == len(one.labels) for one in found.values() for key in one.values)
 
 
+@pytest.mark.parametrize("batch", [True, False])
+async def test_usage_of_containers(batch: bool) -> None:
+    """Through both APIs of Azure Monitor: for many groups at once, and through ARM."""
+    async with aci_cloud(metrics=batch) as cloud:
+        await cloud.provider.create(make_pod())
+        await cloud.said.state(make_pod().key, "running")
+        (name,) = cloud.engine.seen
+        started = time.time() - 3600
+        cloud.engine.become(name, GroupPhase.RUNNING, Running(started), ready=True, started=True)
+        cloud.engine.usages[name] = [ContainerUsage("main", 1800.0, 5_000_000, 4_000_000, started + 3600)]
+        (found,) = await cloud.provider.stats([make_pod().key, PodKey("a", "b", "c")])
+        assert found.key == make_pod().key
+        usage = found.containers["main"]
+        assert usage.working_set == 4_000_000
+        assert usage.cpu_seconds == pytest.approx(30.0, rel=0.01), "half a core for a minute"
+        assert time.time() - 180 < usage.time <= time.time() + 60
+        assert cloud.calls("POST", "getBatch") == int(batch)
+        assert cloud.calls("GET", "Microsoft.Insights") == int(not batch)
+
+
 async def test_events_of_the_group_reach_the_pod() -> None:
     async with aci_cloud() as cloud:
         await cloud.provider.create(make_pod())
@@ -201,3 +223,9 @@ async def test_kube_proxy_gets_the_token_of_the_moment(tmp_path: Path) -> None:
         known = await preparer.known(make_pod())
         assert known.kube_proxy is not None
         assert f'"{token}"' in known.kube_proxy.kubeconfig
+
+
+@pytest.mark.parametrize(("sku", "offered"), [("", None), ("V100", "7")])
+async def test_a_node_offers_gpus_where_their_model_is_known(sku: str, offered: str | None) -> None:
+    async with aci_cloud(settings=AciSettings(GROUP, "eastus", gpu_sku=sku, gpus=7)) as cloud:
+        assert (await cloud.provider.node()).capacity.get("nvidia.com/gpu") == offered

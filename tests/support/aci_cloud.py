@@ -128,12 +128,15 @@ async def aci_cloud(
     config: dict[str, Any] | None = None,
     budget: ReadBudget = BRISK,
     settings: AciSettings | None = None,
+    metrics: bool = False,
 ) -> AsyncIterator[AciCloud]:
     """An observed provider of one node, and the cloud behind it."""
     engine = engine or ScriptedEngine()
     async with (
         AzureEmulator(AzureConfig.from_json(seed(**(config or {}))), engine=engine) as emulator,
-        AzureSession(azure_settings(emulator)) as session,
+        AzureSession(
+            azure_settings(emulator, metrics_host=emulator.metrics_endpoint if metrics else "")
+        ) as session,
     ):
         provider = create_provider(
             session,

@@ -362,6 +362,15 @@ AZURE = Group(
             "The GPU model of pods that ask for one, e.g. V100.",
             otherwise="none is offered",
         ),
+        Setting(
+            "aci-gpus",
+            "VNODECTL_ACI_GPUS",
+            "Capacity of each node: GPUs, where aci-gpu-sku names their model.",
+            Kind.NUMBER,
+            default="100",
+            least=1,
+            formerly=("ACI_QUOTA_GPU",),
+        ),
         Setting("aci-zone", "VNODECTL_ACI_ZONE", "Availability zone of pods that do not name one."),
         Setting("aci-tags", "VNODECTL_ACI_TAGS", "Tags of every container group: key=value;key=value."),
         Setting(

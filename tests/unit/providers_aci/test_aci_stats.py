@@ -40,6 +40,7 @@ class Monitor:
     def __init__(self, *, batch: int = 200) -> None:
         self.batch = batch
         self.single = 200
+        self.code = "No"
         self.used: dict[int, tuple[float, float] | None] = {57: (100, 1e6), 58: (500, 2e6), 59: None}
         self.asked: list[str] = []
 
@@ -52,7 +53,7 @@ class Monitor:
         self.asked.append(request.path)
         if request.path.endswith("metrics:getBatch"):
             if self.batch != 200:
-                return web.json_response({"error": {"code": "No", "message": "no"}}, status=self.batch)
+                return web.json_response({"error": {"code": self.code, "message": "no"}}, status=self.batch)
             assert request.query["filter"] == "containerName eq '*'"
             ids = (await request.json())["resourceids"]
             # It gives IDs back in small letters.
@@ -112,6 +113,17 @@ async def test_without_the_right_to_batches_groups_are_read_one_by_one(tmp_path:
         assert monitor.asked[3:] == [single.format("web")], "the batch API is not tried again at once"
         monitor.batch = 200
         timer.time += 3600
+        await stats.read({WEB: "web"})
+        assert monitor.asked[-1].endswith("getBatch")
+
+
+async def test_a_group_that_is_gone_does_not_end_the_batches(tmp_path: Path) -> None:
+    monitor = Monitor(batch=404)
+    monitor.code = "ResourceNotFound"
+    async with reading(tmp_path, monitor) as (stats, timer):
+        assert len(await stats.read({WEB: "web", JOB: "job"})) == 2
+        monitor.batch = 200
+        timer.time += 60
         await stats.read({WEB: "web"})
         assert monitor.asked[-1].endswith("getBatch")
 

@@ -247,3 +247,16 @@ def test_how_an_operation_ended(body: dict[str, Any], failure: OperationFailure 
 def test_times_that_are_none_are_left_out(value: str | None) -> None:
     state = pod_status(_group(_view("Running", startTime=value)))["containerStatuses"][0]["state"]
     assert state == {"running": {}}
+
+
+def test_what_keeps_the_group_from_starting_is_why_its_containers_wait() -> None:
+    def waits(*events: dict[str, Any], **view: Any) -> Any:
+        group = _group(_view("Waiting", **view), provisioning="Pending", events=list(events))
+        return pod_status(group)["containerStatuses"][0]["state"]["waiting"]
+
+    warning = _event("FailedScheduling", "no room in the region", kind="Warning")
+    assert waits(warning) == {"reason": "FailedScheduling", "message": "no room in the region"}
+    later = _event("Pulling", "pulling image", at="2026-01-01T00:00:09Z")
+    assert waits(warning, later)["reason"] == "ContainerCreating", "it was overcome"
+    pull = _event("Failed", "Failed to pull image", kind="Warning")
+    assert waits(warning, events=[pull])["reason"] == "ErrImagePull", "the container knows better"

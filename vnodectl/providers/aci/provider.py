@@ -18,6 +18,7 @@ from vnodectl.providers.aci.limits import AciLimits
 from vnodectl.providers.aci.names import group_name, pod_of
 from vnodectl.providers.aci.observe import Observer
 from vnodectl.providers.aci.preparing import Preparer, image_registry
+from vnodectl.providers.aci.resources import GPU_RESOURCES
 from vnodectl.providers.aci.settings import AciSettings, NodeIdentity, ReadBudget
 from vnodectl.providers.aci.translate import translate
 from vnodectl.providers.image_registry import ImageRegistry
@@ -80,10 +81,13 @@ class AciProvider:
         return NodeInfo(
             operating_system=self._identity.os_type.lower(),
             architecture="amd64",
-            capacity=self._capacity,
+            capacity=self._capacity | self._gpus(),
             os_image="Azure Container Instances",
             container_runtime_version=f"aci://{CONTAINER_INSTANCE_API}",
         )
+
+    def _gpus(self) -> dict[str, str]:
+        return {GPU_RESOURCES[0]: str(self._settings.gpus)} if self._settings.gpu_sku else {}
 
     async def create(self, pod: ResolvedPod) -> None:
         """A PUT on an existing group would restart its containers, so it is looked for first."""

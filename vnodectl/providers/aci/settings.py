@@ -36,8 +36,9 @@ class AciSettings:
     `cluster_dns` is the cluster's DNS service address, reachable only from a subnet. Without a subnet a
     group gets a public address when one of its containers names a port, unless `public_ip` is false.
 
-    `zone`, `tags`, `identities` (resource IDs, or "system") and `registry_identity` are what pods get that do
-    not say otherwise. `direct_probes`: the connector reaches pods in subnets, and probes them itself.
+    A node offers `gpus` GPUs where `gpu_sku` names their model. `zone`, `tags`, `identities` (resource IDs,
+    or "system") and `registry_identity` are what pods get that do not say otherwise. `direct_probes`: the
+    connector reaches pods in subnets, and probes them itself.
     `cluster_cidr`: pods in subnets get a kube-proxy side-car, and this is the cluster's pod network;
     `kube_proxy_account` is a directory with the `token` and `ca.crt` of the side-cars' service account.
     `api_server` is the API server's URL as pods reach it. `creates` and `deletes` are how many ACI allows
@@ -52,6 +53,7 @@ class AciSettings:
     cluster_domain: str = "cluster.local"
     public_ip: bool = True
     gpu_sku: str = ""
+    gpus: int = 100
     zone: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     identities: tuple[str, ...] = ()
@@ -92,6 +94,7 @@ class AciSettings:
             cluster_domain=env.get("VNODECTL_CLUSTER_DOMAIN", "cluster.local"),
             public_ip=_yes(env, "VNODECTL_ACI_PUBLIC_IP", default=True),
             gpu_sku=env.get("VNODECTL_ACI_GPU_SKU", ""),
+            gpus=_number(env, "VNODECTL_ACI_GPUS", 100),
             zone=env.get("VNODECTL_ACI_ZONE", ""),
             tags=tags,
             identities=tuple(_words(env, "VNODECTL_ACI_IDENTITIES")),

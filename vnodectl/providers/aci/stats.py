@@ -111,8 +111,9 @@ class Stats:
                 self._region, params, [self._path(name) for name in due.values()]
             )
         except (AzureForbidden, AzureUnauthorized, AzureNotFound) as error:
-            log.info("usage is read group by group, as Azure Monitor's batch API refuses: %s", error)
-            self._batch_again_at = now + _REFUSED
+            if error.code != "ResourceNotFound":  # else one of the groups has just gone
+                log.info("usage is read group by group, as Azure Monitor's batch API refuses: %s", error)
+                self._batch_again_at = now + _REFUSED
             return False
         for one in found.get("values") or ():
             key = names.get(str(one.get("resourceid") or "").lower())

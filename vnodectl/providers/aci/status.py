@@ -126,7 +126,9 @@ def _base(container: JSON, group: JSON, waiting_reason: str) -> JSON:
         case "Terminated":
             state = {"terminated": _terminated(current, container_id)}
         case _:
-            state = {"waiting": _waiting(current, view.get("events") or (), last, waiting_reason)}
+            group_events = ((group.get("properties") or {}).get("instanceView") or {}).get("events") or ()
+            events = view.get("events") or ()
+            state = {"waiting": _waiting(current, events, group_events, last, waiting_reason)}
     return {
         "name": container["name"],
         "image": properties.get("image") or "",
@@ -159,7 +161,9 @@ def _terminated(state: JSON, container_id: str) -> JSON:
     return with_time(body, "finishedAt", state.get("finishTime"))
 
 
-def _waiting(current: JSON, events: Sequence[JSON], last: JSON | None, default: str) -> JSON:
+def _waiting(
+    current: JSON, events: Sequence[JSON], group_events: Sequence[JSON], last: JSON | None, default: str
+) -> JSON:
     detail = str(current.get("detailStatus") or "")
     word, _, rest = detail.partition(":")
     if word.strip().isalnum() and word.strip() != "Waiting":
@@ -169,6 +173,10 @@ def _waiting(current: JSON, events: Sequence[JSON], last: JSON | None, default: 
         return pull
     if last is not None:
         return _reason("CrashLoopBackOff", detail or "back-off restarting failed container")
+    trouble = _by_time(group_events)[-1:]
+    if not detail and trouble and trouble[0].get("type") == "Warning" and trouble[0].get("name"):
+        # What keeps the whole group from starting: no room for it, no address for it.
+        return _reason(str(trouble[0]["name"]), str(trouble[0].get("message") or ""))
     return _reason(default, detail)
 
 
