@@ -30,6 +30,7 @@ from vnodectl.providers.eci import EciSettings, Pacing, Profile
 from vnodectl.providers.eci.names import group_name
 from vnodectl.runtime.provider import (
     EnvVar,
+    External,
     File,
     Files,
     Gone,
@@ -45,6 +46,7 @@ from vnodectl.runtime.provider import (
     SupportsDirectPreStop,
     SupportsDirectProbes,
     SupportsFileRefresh,
+    SupportsPersistentVolumes,
 )
 
 POD = make_pod(
@@ -479,6 +481,36 @@ async def test_several_vswitches_find_the_zone_with_stock() -> None:
         pod = make_pod(annotations={"k8s.aliyun.com/eci-schedule-strategy": "VSwitchOrdered"})
         await cloud.provider.create(pod)
         await cloud.said.state(pod.key, "running")
+        assert cloud.groups[0].vswitch.id == "vsw-2"
+
+
+async def test_specifications_are_tried_in_their_order_until_one_is_in_stock() -> None:
+    pod = make_pod(annotations={"k8s.aliyun.com/eci-use-specs": "8-16Gi,ecs.c6.large,2-4Gi"})
+    async with eci_cloud() as cloud:
+        cloud.emulator.change_setting("stock", {"cn-hangzhou-h": 4, "cn-hangzhou-i": 4})
+        await cloud.provider.create(pod)
+        assert cloud.groups[0].size.type == "ecs.c6.large"
+
+
+async def test_a_pod_with_a_claimed_disk_goes_where_the_disk_is() -> None:
+    term = {"key": "topology.diskplugin.csi.alibabacloud.com/zone", "operator": "In"}
+    terms = [{"matchExpressions": [{**term, "values": ["cn-hangzhou-i"]}]}]
+    spec = {
+        "csi": {"driver": "diskplugin.csi.alibabacloud.com", "volumeHandle": "d-1"},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": terms}},
+    }
+    claim = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
+    mount = {"name": "data", "mountPath": "/data"}
+    pod = make_pod(
+        {
+            "containers": [{"name": "main", "image": "n", "volumeMounts": [mount]}],
+            "volumes": [claim],
+        },
+        volumes={"data": External(claim, {}, {"metadata": {"name": "pv-1"}, "spec": spec})},
+    )
+    async with eci_cloud() as cloud:
+        assert isinstance(cloud.provider, SupportsPersistentVolumes)
+        await cloud.provider.create(pod)
         assert cloud.groups[0].vswitch.id == "vsw-2"
 
 

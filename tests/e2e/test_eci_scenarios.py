@@ -363,6 +363,10 @@ async def test_a_key_that_does_not_work_makes_the_node_not_ready_and_no_pod_go(s
     async with scene.node():
         pod = await scene.create()
         await scene.eventually(scene.ready, lambda seen: seen == dead)
+        waiting = await scene.eventually(
+            lambda: scene.pod(pod), lambda seen: seen["status"].get("reason") == dead[1]
+        )
+        assert "InvalidAccessKeyId.Inactive" in waiting["status"]["message"]
         scene.user()
         await scene.phase(pod, "Running")
         _no_key(scene)

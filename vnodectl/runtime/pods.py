@@ -172,6 +172,10 @@ class PodController:
                 self._listed(keys, began)
             case Health():
                 self._on_health(sighting)
+                self._sync.health = sighting
+                if not (sighting.ok or self._sync.groups_known):
+                    for key in self._records:
+                        self.queue.add(key)
             case Happened(key, kind, reason, message, container):
                 about = self._records.get(key)
                 if about is not None and about.pod is not None:

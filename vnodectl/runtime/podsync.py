@@ -20,7 +20,7 @@ from vnodectl.runtime.hooks import LEAST_GRACE, PreStopHooks
 from vnodectl.runtime.lookups import Lookups
 from vnodectl.runtime.metrics import NodeMetrics, Operation
 from vnodectl.runtime.probing import Probing
-from vnodectl.runtime.provider import InjectsLateFields, PodKey, Provider, ResolvedPod
+from vnodectl.runtime.provider import Health, InjectsLateFields, PodKey, Provider, ResolvedPod
 from vnodectl.runtime.queue import Backoff, WorkQueue
 from vnodectl.runtime.record import NEVER, Record, phase_of, terminal
 from vnodectl.runtime.refresh import FileRefresh
@@ -68,6 +68,7 @@ class PodSync:
         self._drop = drop
         self.pods_known = False
         self.groups_known = False
+        self.health: Health | None = None
         self._probing = Probing(provider, events, clock=clock, changed=queue.add)
         self._hooks = PreStopHooks(provider, events, done=queue.add)
         self.files = FileRefresh(provider, lookups, events, queue=queue, metrics=metrics)
@@ -98,6 +99,14 @@ class PodSync:
             await self._keep(record, record.pod)
         elif self.groups_known:
             await self._create(record, record.pod)
+        elif self.health is not None and not self.health.ok:
+            await self._wait_for_the_cloud(record, record.pod, self.health)
+
+    async def _wait_for_the_cloud(self, record: Record, pod: JSON, health: Health) -> None:
+        """Nobody knows yet which groups there are: a pod that was never told of says why it waits. Of others
+        an earlier life of this process knew more."""
+        if record.trouble is not None or not (pod.get("status") or {}).get("containerStatuses"):
+            await self._trouble(record, pod, Trouble(health.reason, health.reason, health.message))
 
     # --- going away -------------------------------------------------------------------------------
 

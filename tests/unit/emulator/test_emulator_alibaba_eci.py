@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vnodectl.emulator.alibaba.config import DEFAULT_TYPES, Limits
-from vnodectl.emulator.alibaba.eci.specs import IGNORE, rounded, size_of
+from vnodectl.emulator.alibaba.eci.specs import IGNORE, Size, rounded, sizes_of
 from vnodectl.emulator.alibaba.eci.translate import translate
 from vnodectl.emulator.alibaba.eci.update import merged, merged_tags
 from vnodectl.emulator.alibaba.eci.validate import validate
@@ -55,14 +55,14 @@ def test_sizes_are_rounded_up(asked: tuple[float, float], finer: bool, sold: tup
 
 def test_a_group_needs_what_its_containers_need_together_or_its_largest_init_container() -> None:
     params = {"Container__1__Cpu": "1", "Container__2__Cpu": "1", "InitContainer__1__Cpu": "4"}
-    size = size_of(group(**params, InitContainer__2__Memory="3"), "cn-hangzhou", {})
+    (size,) = sizes_of(group(**params, InitContainer__2__Memory="3"), "cn-hangzhou", {})
     assert (size.cpu, size.memory) == (4, 4)
     ignored = {
         "Container__2__Cpu": "8",
         "Container__2__EnvironmentVar__1__Key": IGNORE,
         "Container__2__EnvironmentVar__1__Value": "TRUE",
     }
-    assert size_of(group(Container__1__Cpu="1", **ignored), "cn-hangzhou", {}).cpu == 1
+    assert sizes_of(group(Container__1__Cpu="1", **ignored), "cn-hangzhou", {})[0].cpu == 1
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,27 @@ def test_a_group_needs_what_its_containers_need_together_or_its_largest_init_con
 )
 def test_what_nothing_that_is_sold_fits(flat: dict[str, str]) -> None:
     with pytest.raises(ApiError) as caught:
-        size_of(group(**flat), "cn-hangzhou", DEFAULT_TYPES)
+        sizes_of(group(**flat), "cn-hangzhou", DEFAULT_TYPES)
     assert caught.value.code == "InvalidParameter.CPU.Memory"
 
 
-def test_the_first_instance_type_that_fits() -> None:
-    params = group(InstanceType="ecs.c6.large,ecs.g6.xlarge", Container__1__Memory="10")
-    assert size_of(params, "cn-hangzhou", DEFAULT_TYPES).type == "ecs.g6.xlarge"
+def test_specifications_that_fit_in_the_order_they_are_named() -> None:
+    params = group(InstanceType="ecs.c6.large, 8-16Gi,2-4Gi,3-3Gi,ecs.g6.xlarge", Container__1__Memory="10")
+    assert sizes_of(params, "cn-hangzhou", DEFAULT_TYPES) == [Size(8, 16), Size(4, 16, "ecs.g6.xlarge")]
+
+
+@pytest.mark.parametrize(
+    ("named", "code"),
+    [
+        ("3-3Gi", "InvalidInstanceTypeForEciBuy"),
+        ("ecs.none", "InvalidInstanceTypeForEciBuy"),
+        (",".join(["2-4Gi"] * 6), "InvalidParameter"),
+    ],
+)
+def test_specifications_that_are_not_sold(named: str, code: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        sizes_of(group(InstanceType=named), "cn-hangzhou", DEFAULT_TYPES)
+    assert caught.value.code == code
 
 
 # --- validation ---

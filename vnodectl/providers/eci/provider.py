@@ -43,7 +43,7 @@ from vnodectl.runtime.provider import (
 log = logging.getLogger(__name__)
 
 _GOING = ("IncorrectStatus", "OperationConflict")
-_TOKEN_TAKEN = ("IdempotentParameterMismatch", "InvalidClientToken", "Duplicated.ClientToken")
+_TOKEN_TAKEN = ("Idempotent", "InvalidClientToken", "Duplicated.ClientToken")
 
 
 class EciProvider:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vnodectl.emulator.alibaba.calls import ECI, Call, Handler, Operation, region_of, token_page
@@ -16,7 +16,7 @@ from vnodectl.emulator.alibaba.eci.imagecaches import ImageCache, ImageCaches
 from vnodectl.emulator.alibaba.eci.lifecycle import Lifecycle
 from vnodectl.emulator.alibaba.eci.placement import Place, Placement
 from vnodectl.emulator.alibaba.eci.select import group_of, groups_of, since_of
-from vnodectl.emulator.alibaba.eci.specs import Size, size_of
+from vnodectl.emulator.alibaba.eci.specs import Size, sizes_of
 from vnodectl.emulator.alibaba.eci.update import KINDS, merged, merged_tags
 from vnodectl.emulator.alibaba.eci.validate import check_parts, check_tags, validate
 from vnodectl.emulator.alibaba.eci.volumes import disk_size, is_disk
@@ -185,10 +185,10 @@ class ContainerGroups:
 
     def _make(self, params: Params, region: str) -> Group:
         validate(params, self._world.limits)
-        size = size_of(params, region, self._world.instance_types)
+        sizes = sizes_of(params, region, self._world.instance_types)
         check_eip(self._world, params, region)
         cache = self._cache(params, region)
-        place = self._placement.choose(params, region, size)
+        size, place = self._choose(params, region, sizes)
         if params.flag("DryRun"):
             raise ApiError(400, "DryRunOperation", "Request validation has been passed with DryRun flag set.")
         group = self._group(params, region, size, place)
@@ -196,6 +196,16 @@ class ContainerGroups:
             self._caches.hit(cache, group)
         self._lifecycle.create(group)
         return group
+
+    def _choose(self, params: Params, region: str, sizes: Sequence[Size]) -> tuple[Size, Place]:
+        """The first of the sizes that is in stock somewhere. Raises ApiError as for the first."""
+        refusals = []
+        for size in sizes:
+            try:
+                return size, self._placement.choose(params, region, size)
+            except ApiError as refusal:
+                refusals.append(refusal)
+        raise refusals[0]
 
     def _group(self, params: Params, region: str, size: Size, place: Place) -> Group:
         eip, own = eip_of(self._world, params, region)
@@ -242,7 +252,7 @@ class ContainerGroups:
             "Memory": str(group.size.memory),
             "InstanceType": "",
         }
-        size_of(Params({**params.tree, **kept}), group.region, {})
+        sizes_of(Params({**params.tree, **kept}), group.region, {})
 
 
 def _nothing() -> JSON:

@@ -5,13 +5,16 @@ From "Specify the number of vCPUs and memory size to create an elastic container
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vnodectl.emulator.alibaba.config import InstanceType
-from vnodectl.emulator.alibaba.errors import ApiError
+from vnodectl.emulator.alibaba.errors import ApiError, invalid_parameter
 from vnodectl.emulator.alibaba.params import Params
 
+MOST_SPECS = 5
+_PAIR = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)Gi")
 DEFAULT = (2.0, 4.0)
 """What a group gets that says nothing, in vCPUs and GiB."""
 
@@ -66,31 +69,49 @@ class Size:
     type: str = ""
 
 
-def size_of(params: Params, region: str, types: Mapping[str, InstanceType]) -> Size:
-    """What a group is to be given. Raises ApiError where nothing that is sold fits."""
+def sizes_of(params: Params, region: str, types: Mapping[str, InstanceType]) -> list[Size]:
+    """What a group may be given, in the order it is to be tried. Raises ApiError where nothing that is sold
+    fits."""
     needed = _needed(params)
+    finer = region in REGIONS_OF_MORE and params.text("SpotStrategy") in ("", "NoSpot")
     wanted = [name.strip() for name in params.text("InstanceType").split(",") if name.strip()]
+    if len(wanted) > MOST_SPECS:
+        raise invalid_parameter("InstanceType", f"must not name more than {MOST_SPECS} specifications")
     if wanted:
-        for name in wanted:
-            known = types.get(name)
-            if known and needed[0] <= known.cpu and needed[1] <= known.memory:
-                return Size(known.cpu, known.memory, name)
-        if not any(name in types for name in wanted):
+        known = [one for one in (_named(name, types, finer=finer) for name in wanted) if one is not None]
+        if not known:
             raise ApiError(
                 400,
                 "InvalidInstanceTypeForEciBuy",
                 "Sales of this current instance type is not supported in eci.",
             )
-        raise _not_allowed()
+        fitting = [one for one in known if needed[0] <= one.cpu and needed[1] <= one.memory]
+        if not fitting:
+            raise _not_allowed()
+        return fitting
     asked = params.number("Cpu", least=0), params.number("Memory", least=0)
     if any(asked):
         if (asked[0] and needed[0] > asked[0]) or (asked[1] and needed[1] > asked[1]):
             raise _not_allowed()
         needed = asked
     if not any(needed):
-        return Size(*DEFAULT)
-    finer = region in REGIONS_OF_MORE and params.text("SpotStrategy") in ("", "NoSpot")
-    return Size(*rounded(*needed, finer=finer))
+        return [Size(*DEFAULT)]
+    return [Size(*rounded(*needed, finer=finer))]
+
+
+def _named(name: str, types: Mapping[str, InstanceType], *, finer: bool) -> Size | None:
+    """An ECS instance type, or vCPUs and memory as in 2-4Gi; None for one that is not sold."""
+    if name in types:
+        return Size(types[name].cpu, types[name].memory, name)
+    match = _PAIR.fullmatch(name)
+    if match is None:
+        return None
+    asked = float(match[1]), float(match[2])
+    try:
+        found = rounded(*asked, finer=finer)
+    except ApiError:
+        return None
+    return Size(*found) if found == asked else None
 
 
 def rounded(cpu: float, memory: float, *, finer: bool) -> tuple[float, float]:
