@@ -134,6 +134,33 @@ Location = Annotated[
         help="Region of the container groups. (default: that of their resource group or cluster)",
     ),
 ]
+VSwitch = Annotated[
+    list[str] | None,
+    option(
+        ALIBABA,
+        "--vswitch",
+        metavar="ID",
+        help="Where pods get their addresses; once for each zone. (env: ECI_VSWITCH, with commas)",
+    ),
+]
+SecurityGroup = Annotated[
+    str | None,
+    option(
+        ALIBABA,
+        "--security-group",
+        metavar="ID",
+        help="The pods' security group. (default: the cluster's; env: ECI_SECURITY_GROUP)",
+    ),
+]
+RamRole = Annotated[
+    str | None,
+    option(
+        ALIBABA_IDENTITY,
+        "--ram-role",
+        metavar="ARN",
+        help="A role its service account may assume: no key at all. (env: ALIBABA_CLOUD_ROLE_ARN)",
+    ),
+]
 Config = Annotated[
     str | None,
     option(
