@@ -241,6 +241,17 @@ def test_validate_and_the_chart_s_own_test(installed: Sandbox) -> None:
     assert missing.returncode == 2
 
 
+def test_checks_ask_the_account_and_find_nothing_wrong(installed: Sandbox) -> None:
+    done = installed.run("vnodectl", "check", *ALIBABA, "--cluster-id", "demo", "-o", "json", check=False)
+    report = json.loads(done.stdout)
+    mine = {one["id"]: one for one in report["checks"] if one["id"].startswith("VN-ALI-")}
+    assert len(mine) > 5
+    assert [one for one in mine.values() if one["verdict"] == "failed"] == []
+    assert [one["id"] for one in mine.values() if one["verdict"] == "passed"]
+    theirs = [one for one in report["checks"] if one["id"].startswith("VN-AZ-")]
+    assert {one["verdict"] for one in theirs} == {"skipped"}
+
+
 def test_a_sample_of_each_cloud_keeps_to_its_cloud(installed: Sandbox) -> None:
     for cloud, value in (("azure", "azure"), ("alibaba", "alibabacloud")):
         manifest = installed.run("vnodectl", "sample", "linux", "--cloud", cloud).stdout

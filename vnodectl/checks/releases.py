@@ -19,7 +19,7 @@ async def names_fit(context: Context) -> Answer:
         return not_applicable("the names depend on the region, which is not known: name it with -l")
     for connector in context.target.connectors:
         try:
-            names.connector(connector.name, connector.os_type, connector.region, connector.nodes)
+            names.fitting(connector)
         except UsageError as error:
             return failed(error.message, evidence=connector.release, fix=error.hint)
     return passed(", ".join(connector.release for connector in context.target.connectors))

@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vnodectl.connector.identity import ManagedIdentity, ServicePrincipal, WorkloadIdentity
+from vnodectl.connector.identity import (
+    InstanceRole,
+    ManagedIdentity,
+    RamRole,
+    ServicePrincipal,
+    WorkloadIdentity,
+)
 from vnodectl.connector.names import Connector
 
 if TYPE_CHECKING:
@@ -56,7 +62,20 @@ class AlibabaTarget:
         place = plan.alibaba
         if place is None:
             return cls()
-        return cls(place.region, place.vswitches, place.security_group, place.cluster_id)
+        return cls(
+            place.region,
+            place.vswitches,
+            place.security_group,
+            place.cluster_id,
+            role=cls.role_of(plan.identity),
+        )
+
+    @staticmethod
+    def role_of(identity: Identity) -> str:
+        """The name of the role, "" for a key."""
+        if isinstance(identity, RamRole):
+            return identity.role_arn.rpartition("/")[2]
+        return identity.name if isinstance(identity, InstanceRole) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,11 +40,17 @@ class CheckFormat(StrEnum):
 def check(
     resource_group: options.ResourceGroup = None,
     cluster_name: options.ClusterName = None,
+    cluster_id: options.ClusterId = None,
     kubeconfig: options.Kubeconfig = None,
     context: options.Context = None,
     namespace: options.Namespace = None,
     connector_name: options.ConnectorName = None,
     os_type: options.OsType = None,
+    cloud: options.Cloud = None,
+    release_name: options.ReleaseName = None,
+    vswitch: options.VSwitch = None,
+    security_group: options.SecurityGroup = None,
+    ram_role: options.RamRole = None,
     subscription: options.Subscription = None,
     tenant: options.Tenant = None,
     aci_resource_group: options.AciResourceGroup = None,
@@ -83,6 +89,7 @@ def check(
     Examples:
       vnodectl check -g my-group -n my-aks
       vnodectl check --only azure --wait 5m
+      vnodectl check --cloud alibaba --cluster-id c123 --region cn-hangzhou
       vnodectl check -o junit --strict > checks.xml
     """
     log_to_stderr(verbose)
@@ -91,6 +98,12 @@ def check(
         return
     settings = gather(
         {
+            "cloud": cloud,
+            "cluster_id": cluster_id,
+            "release_name": release_name,
+            "vswitch": vswitch,
+            "security_group": security_group,
+            "ram_role": ram_role,
             "subscription": subscription,
             "tenant": tenant,
             "resource_group": resource_group,
@@ -143,8 +156,12 @@ async def open_context(stack: AsyncExitStack, settings: Settings, offline: bool)
     from vnodectl.checks.context import Context
     from vnodectl.checks.helm import HelmProgram
     from vnodectl.checks.model import Resource
+    from vnodectl.cli import check_alibaba
+    from vnodectl.connector.clouds import cloud_of
     from vnodectl.connector.cluster import open_cluster
 
+    if cloud_of(settings).name == "alibaba":
+        return await check_alibaba.context(stack, settings, offline=offline)
     target = _target(settings, "", "")
     if offline:
         return Context(target=target, helm=HelmProgram())

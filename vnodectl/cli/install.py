@@ -169,24 +169,8 @@ def install_connector(
             help="Register Microsoft.ContainerInstance where it is not, and wait for it.",
         ),
     ] = False,
-    vswitch: Annotated[
-        list[str] | None,
-        option(
-            ALIBABA,
-            "--vswitch",
-            metavar="ID",
-            help="Where pods get their addresses; once for each zone. (env: ECI_VSWITCH, with commas)",
-        ),
-    ] = None,
-    security_group: Annotated[
-        str | None,
-        option(
-            ALIBABA,
-            "--security-group",
-            metavar="ID",
-            help="The pods' security group. (default: the cluster's; env: ECI_SECURITY_GROUP)",
-        ),
-    ] = None,
+    vswitch: options.VSwitch = None,
+    security_group: options.SecurityGroup = None,
     resource_group_id: Annotated[
         str | None,
         option(
@@ -230,15 +214,7 @@ def install_connector(
             help="Of a temporary key, its STS token. (env: ALIBABA_CLOUD_SECURITY_TOKEN)",
         ),
     ] = None,
-    ram_role: Annotated[
-        str | None,
-        option(
-            ALIBABA_IDENTITY,
-            "--ram-role",
-            metavar="ARN",
-            help="A role its service account may assume: no key at all. (env: ALIBABA_CLOUD_ROLE_ARN)",
-        ),
-    ] = None,
+    ram_role: options.RamRole = None,
     oidc_provider: Annotated[
         str | None,
         option(

@@ -134,7 +134,6 @@ Location = Annotated[
         help="Region of the container groups. (default: that of their resource group or cluster)",
     ),
 ]
-
 AnyNamespace = Annotated[
     str | None,
     option(CLUSTER, "--namespace", metavar="NAME", help="Only those in this namespace. (default: all)"),
@@ -173,6 +172,33 @@ ChartUrl = Annotated[
 Skip = Annotated[
     list[str] | None,
     option(RUN, "--skip", metavar="CHECK", help="Leave out a check, by ID; may be repeated."),
+]
+VSwitch = Annotated[
+    list[str] | None,
+    option(
+        ALIBABA,
+        "--vswitch",
+        metavar="ID",
+        help="Where pods get their addresses; once for each zone. (env: ECI_VSWITCH, with commas)",
+    ),
+]
+SecurityGroup = Annotated[
+    str | None,
+    option(
+        ALIBABA,
+        "--security-group",
+        metavar="ID",
+        help="The pods' security group. (default: the cluster's; env: ECI_SECURITY_GROUP)",
+    ),
+]
+RamRole = Annotated[
+    str | None,
+    option(
+        ALIBABA_IDENTITY,
+        "--ram-role",
+        metavar="ARN",
+        help="A role its service account may assume: no key at all. (env: ALIBABA_CLOUD_ROLE_ARN)",
+    ),
 ]
 Config = Annotated[
     str | None,
