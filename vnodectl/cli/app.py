@@ -26,6 +26,7 @@ from vnodectl.cli import (
     sample,
     sandbox,
     show,
+    sysdump,
     validate,
 )
 from vnodectl.cli.output import complain, note, report
@@ -46,6 +47,7 @@ app.command("show-connector")(show.show_connector)
 app.command("validate")(validate.validate)
 app.command("remove-connector")(remove.remove_connector)
 app.command("lint")(lint.lint)
+app.command("sysdump")(sysdump.sysdump)
 app.command("sample")(sample.sample)
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(emulator.app, name="emulator")
