@@ -26,6 +26,7 @@ from vnodectl.cli import (
     sample,
     sandbox,
     show,
+    sysdump,
     upgrade,
     validate,
 )
@@ -48,6 +49,7 @@ app.command("upgrade-connector")(upgrade.upgrade_connector)
 app.command("validate")(validate.validate)
 app.command("remove-connector")(remove.remove_connector)
 app.command("lint")(lint.lint)
+app.command("sysdump")(sysdump.sysdump)
 app.command("sample")(sample.sample)
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(emulator.app, name="emulator")
