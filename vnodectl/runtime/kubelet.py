@@ -136,7 +136,12 @@ class Kubelet:
         try:
             async with self._served(pods, client_ca, certificate, info, metrics) as port:
                 node = NodeController(
-                    client, self._node_config(port), info, self._clock, str(version["gitVersion"])
+                    client,
+                    self._node_config(port),
+                    info,
+                    self._clock,
+                    str(version["gitVersion"]),
+                    offers=provider.node,
                 )
                 self._node = node
                 watch_node, watch_pods = self._watch_node(node), self._watch_pods(pods)

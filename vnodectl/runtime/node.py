@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -13,9 +13,10 @@ from vnodectl.errors import ClusterUnreachable, VnodectlError
 from vnodectl.kube.client import JSON, KubeClient
 from vnodectl.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 from vnodectl.kube.resources import LEASES, NODE_LEASE_NAMESPACE, NODES
+from vnodectl.runtime import node_ownership as ownership
 from vnodectl.runtime.clock import Clock, rfc3339, rfc3339_micro
 from vnodectl.runtime.facts import NodeFacts
-from vnodectl.runtime.provider import Health, NodeInfo
+from vnodectl.runtime.provider import Health, NodeInfo, ProviderError
 from vnodectl.settings import TAINT_KEY
 
 log = logging.getLogger(__name__)
@@ -125,15 +126,25 @@ class NodeController:
     """Keeps the Node and its Lease. Run `run` and `renew` as tasks."""
 
     def __init__(
-        self, client: KubeClient, config: NodeConfig, info: NodeInfo, clock: Clock, server_version: str
+        self,
+        client: KubeClient,
+        config: NodeConfig,
+        info: NodeInfo,
+        clock: Clock,
+        server_version: str,
+        *,
+        offers: Callable[[], Awaitable[NodeInfo]] | None = None,
     ) -> None:
+        """`offers` is asked at each regular update what the node offers now; else `info` holds for ever."""
         self._client = client
         self._config = config
         self._info = info
+        self._offers = offers
         self._clock = clock
         self._server_version = server_version
         self._health = Health(ok=False, reason="Starting", message="the provider has not been heard of yet")
         self._node: JSON | None = None
+        self._stale_resources: set[str] = set()
         self._renewed_at = float("-inf")
         self._changed = asyncio.Event()
         self._heard = asyncio.Event()
@@ -206,17 +217,27 @@ class NodeController:
             try:
                 await asyncio.wait_for(self._changed.wait(), delay)
             except TimeoutError:
-                continue
+                await self._look_again()
+
+    async def _look_again(self) -> None:
+        if self._offers is None:
+            return
+        try:
+            self._info = await self._offers()
+        except (ProviderError, VnodectlError) as error:
+            log.warning("node %s: what the provider offers is not known: %s", self._config.name, error)
 
     async def renew(self) -> None:
         """Renew the Lease every ten seconds, until cancelled."""
         await self.registered.wait()
         while True:
             try:
-                await self._renew()
+                # A call that hangs must not cost the node its Lease.
+                async with asyncio.timeout(LEASE_SECONDS / 2):
+                    await self._renew()
                 delay = RENEW_SECONDS
-            except VnodectlError as error:
-                log.warning("lease of node %s: %s", self._config.name, error)
+            except (VnodectlError, TimeoutError) as error:
+                log.warning("lease of node %s: %s", self._config.name, error or "no answer in time")
                 delay = _RETRY_SECONDS
             await asyncio.sleep(delay)
 
@@ -225,8 +246,10 @@ class NodeController:
         path = NODES.path(name=config.name)
         now = rfc3339(self._clock())
         wanted = status(config, self._info, self._health, now=now, server_version=self._server_version)
-        metadata: JSON = {"labels": labels(config, self._info)}
         taints = _taints(config)
+        kept = labels(config, self._info)
+        ours = ownership.managed(kept, taints, self._info.capacity)
+        metadata: JSON = {"labels": kept, "annotations": {ownership.ANNOTATION: ours.text()}}
         node = self._node
         if node is None:
             body: JSON = {
@@ -240,11 +263,17 @@ class NodeController:
                 log.info("node %s registered", config.name)
             except AlreadyExists:
                 node = await self._client.get(path)
-        if _missing_labels(node, metadata["labels"]) or _missing_taints(node, taints):
+        before = ownership.read(node)
+        self._stale_resources |= before.resources - ours.resources
+        if before != ours or _missing_labels(node, kept) or _missing_taints(node, taints):
             # Labels are merged by key, but a patch replaces all taints: those of others are sent along, and
             # only onto the version that they were read from.
             metadata["resourceVersion"] = node["metadata"]["resourceVersion"]
-            merged = _merge_taints(node["spec"].get("taints") or [], taints)
+            # What was ours and is no longer wanted goes; what others put there stays.
+            metadata["labels"] = {**dict.fromkeys(before.labels - ours.labels), **kept}
+            stale = before.taints - ours.taints
+            left = [one for one in node["spec"].get("taints") or [] if ownership.taint_name(one) not in stale]
+            merged = _merge_taints(left, taints)
             try:
                 node = await self._client.patch(path, {"metadata": metadata, "spec": {"taints": merged}})
             except Conflict:
@@ -252,15 +281,23 @@ class NodeController:
                 self._changed.set()
                 return
         wanted = merge_conditions(wanted, node.get("status") or {}, now)
+        for resources in (wanted["capacity"], wanted["allocatable"]):
+            resources.update(dict.fromkeys(self._stale_resources - ours.resources))
         # Addresses are merged by type, which would lose the second of two InternalIPs: replace them all.
         wanted["addresses"].append({"$patch": "replace"})
-        self._node = await self._client.patch(path + "/status", {"status": wanted})
+        try:
+            self._node = await self._client.patch(path + "/status", {"status": wanted})
+        except NotFound:
+            self._node = None  # deleted meanwhile: the next try, which comes soon, makes it again
+            raise
+        self._stale_resources.clear()
 
     def _drifted(self, node: JSON) -> bool:
         """Whether somebody changed what this process answers for."""
-        if _missing_labels(node, labels(self._config, self._info)) or _missing_taints(
-            node, _taints(self._config)
-        ):
+        kept, taints = labels(self._config, self._info), _taints(self._config)
+        if _missing_labels(node, kept) or _missing_taints(node, taints):
+            return True
+        if ownership.read(node) != ownership.managed(kept, taints, self._info.capacity):
             return True
         for condition in (node.get("status") or {}).get("conditions") or ():
             if condition["type"] == "Ready":
@@ -277,7 +314,7 @@ class NodeController:
             "renewTime": rfc3339_micro(self._clock()),
         }
         try:
-            await self._client.patch(path, {"spec": spec})
+            await self._client.patch(path, {"spec": spec}, timeout=RENEW_SECONDS)
         except NotFound:
             lease: JSON = {
                 "apiVersion": "coordination.k8s.io/v1",
