@@ -61,7 +61,7 @@ def ready(node: Node) -> str:
 
 async def until(condition: Any) -> None:
     """The probes' own period is a second: what they find is seen soon after."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - a state in memory, written by the code under test
             await asyncio.sleep(0.02)
 
@@ -72,7 +72,12 @@ async def test_a_pod_follows_what_its_containers_answer():
     try:
         port = server.addresses[0][1]
         probes = {
-            kind: {"httpGet": {"port": port, "path": path}, "periodSeconds": 1, "failureThreshold": limit}
+            kind: {
+                "httpGet": {"port": port, "path": path},
+                "periodSeconds": 1,
+                "timeoutSeconds": 20,
+                "failureThreshold": limit,
+            }
             for kind, path, limit in (
                 ("startupProbe", "/started", 100),
                 ("livenessProbe", "/alive", 1),
