@@ -6,9 +6,9 @@ import base64
 
 import pytest
 
-from vnodectl.runtime.env import resolve
+from vnodectl.runtime.env import field_value, resolve
 from vnodectl.runtime.facts import Facts, NodeFacts, Unresolved
-from vnodectl.runtime.provider import EnvVar
+from vnodectl.runtime.provider import EnvVar, Rejected
 
 NODE = NodeFacts("vn-1", ("10.0.0.7", "fd00::7"), {"cpu": "800", "memory": "4Ti"}, "api.example", "6443")
 
@@ -187,3 +187,50 @@ def test_service_links_and_the_address_of_the_api_server():
     names = {one.name for one in resolve(without, without["spec"]["containers"][0], facts)[0]}
     assert "MY_DB_SERVICE_HOST" not in names
     assert "KUBERNETES_SERVICE_HOST" in names
+
+
+def named(subject: dict, *services: dict) -> dict[str, str]:
+    found, _ = resolve(subject, subject["spec"]["containers"][0], Facts(NODE, services=services))
+    return {one.name: one.value for one in found}
+
+
+def test_a_service_called_kubernetes_is_the_api_server_in_its_own_namespace_only():
+    service = {
+        "metadata": {"name": "kubernetes"},
+        "spec": {"clusterIP": "10.0.0.1", "ports": [{"name": "https", "port": 443}]},
+    }
+    default = pod({})
+    default["metadata"]["namespace"] = "default"
+    seen = named(default, service)
+    assert seen["KUBERNETES_SERVICE_HOST"] == "api.example"
+    assert not any("443_" in name and "6443" not in name for name in seen)
+    assert named(pod({}), service)["KUBERNETES_SERVICE_HOST"] == "10.0.0.1"
+    assert named(pod({}, enableServiceLinks=False), service)["KUBERNETES_SERVICE_HOST"] == "api.example"
+    headless = {"metadata": {"name": "kubernetes"}, "spec": {"clusterIP": "None", "ports": [{"port": 1}]}}
+    assert named(pod({}), headless)["KUBERNETES_SERVICE_HOST"] == "api.example"
+
+
+def test_a_command_that_needs_a_late_value_is_told():
+    entry = {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    _, notices = variables({"env": [entry], "args": ["--listen=$(IP)", "$$(IP)"]})
+    assert [notice.reason for notice in notices] == ["FieldNotAvailable"]
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ({"fieldRef": {"fieldPath": "spec.unknown"}}, "UnsupportedFieldRef"),
+        ({"fileKeyRef": {"volumeName": "v", "path": "p", "key": "k"}}, "UnsupportedEnvSource"),
+    ],
+)
+def test_a_source_that_is_not_known_is_refused_where_it_stands(source, reason):
+    with pytest.raises(Rejected) as refused:
+        env({"env": [{"name": "A", "value": "1"}, {"name": "B", "valueFrom": source}]})
+    assert (refused.value.reason, refused.value.field) == (reason, "env[1] of container c")
+
+
+def test_labels_are_written_as_go_quotes_them():
+    subject = pod({})
+    subject["metadata"]["labels"] = {"b": 'tab\tquote"back\\slash\n', "a": "ä\x01\u00a0\U000e0001"}
+    text = field_value(subject, "metadata.labels", Facts(NODE))
+    assert text == 'a="ä\\x01\\u00a0\\U000e0001"\nb="tab\\tquote\\"back\\\\slash\\n"'
