@@ -44,11 +44,13 @@ Open = Callable[[str], Provider]
 
 @dataclass
 class Place:
-    """A cloud that nodes can be put in front of. `fail(True)` makes every read of it fail."""
+    """A cloud that nodes can be put in front of. `fail(True)` makes every read of it fail. Without
+    `addresses`, its pods have none (ACI's outside of subnets, unless they open ports)."""
 
     name: str
     open: Open
     fail: Callable[[bool], None]
+    addresses: bool = True
 
     async def keys(self, node: str) -> frozenset[PodKey]:
         """The groups of a node, as a fresh provider lists them."""
@@ -131,7 +133,7 @@ async def _aci(engine: FailingEngine, stack: AsyncExitStack) -> Place:
             budget=ACI_BRISK,
         )
 
-    return Place("aci", open_, fail)
+    return Place("aci", open_, fail, addresses=False)
 
 
 async def _eci(engine: FailingEngine, stack: AsyncExitStack) -> Place:
