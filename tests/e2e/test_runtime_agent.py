@@ -180,7 +180,7 @@ async def test_csr_serves_nothing_until_the_cluster_has_signed(world: World) -> 
             return next((one for one in found if one["metadata"]["name"].startswith(f"{world.node}-")), None)
 
         made = await world.until(request)
-        with pytest.raises(ssl.SSLError):
+        with pytest.raises((ssl.SSLError, ConnectionResetError)):
             await handshake(port, world.client.ssl_context())
         condition = {"type": "Approved", "status": "True", "reason": "Test", "message": "says the test"}
         path = CERTIFICATE_SIGNING_REQUESTS.path(name=made["metadata"]["name"], subresource="approval")
@@ -189,7 +189,7 @@ async def test_csr_serves_nothing_until_the_cluster_has_signed(world: World) -> 
         async def served() -> bool:
             try:  # verified: by the cluster's CA, for the node's address
                 await handshake(port, world.client.ssl_context())
-            except ssl.SSLError:
+            except (ssl.SSLError, ConnectionResetError):
                 return False
             return True
 

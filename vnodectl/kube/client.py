@@ -17,6 +17,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from vnodectl.errors import ClusterUnreachable
 from vnodectl.httpdate import ahead
@@ -63,6 +65,7 @@ class KubeClient:
         self.context = context
         self.namespace = namespace
         self.server: str = configuration.host.rstrip("/")
+        self._proxy: str = configuration.proxy or proxy_for(self.server)
         self._reauthenticate = reauthenticate
         self._renewing = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
@@ -361,8 +364,8 @@ class KubeClient:
 
     def _transport(self) -> dict[str, Any]:
         options: dict[str, Any] = {}
-        if self.configuration.proxy:
-            options["proxy"] = self.configuration.proxy
+        if self._proxy:
+            options["proxy"] = self._proxy
         if self.configuration.tls_server_name:
             options["server_hostname"] = self.configuration.tls_server_name
         return options
@@ -378,9 +381,21 @@ class KubeClient:
                 socket_factory=_socket,
             )
             self._session = aiohttp.ClientSession(
-                connector=connector, trust_env=True, read_bufsize=2**18, raise_for_status=_raise_error
+                connector=connector, read_bufsize=2**18, raise_for_status=_raise_error
             )
         return self._session
+
+
+def proxy_for(server: str) -> str:
+    """The environment's proxy for that URL (HTTPS_PROXY, NO_PROXY, …), or "".
+
+    aiohttp asks for it too (`trust_env`), but anew for each request and in a thread, which takes longer than
+    the request itself.
+    """
+    parts = urlsplit(server)
+    if not parts.hostname or proxy_bypass(parts.hostname):
+        return ""
+    return getproxies().get(parts.scheme, "")
 
 
 def _socket(address: Any) -> socket.socket:

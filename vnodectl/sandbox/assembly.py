@@ -131,11 +131,13 @@ class Assembly:
     async def _metrics_server(self, certificates: Certificates, client_config: Path) -> None:
         from vnodectl.kube.config import connect
 
-        port = self._ports.shared(LOOPBACK)
-        program = self._plan.metrics_server
-        await self._launch(metrics.command(program, certificates.metrics_server, client_config, port))
+        address, program = self.address, self._plan.metrics_server
+        port = self._ports.shared(address)
+        await self._launch(
+            metrics.command(program, certificates.metrics_server, client_config, address, port)
+        )
         async with await connect(str(self._layout.kubeconfig)) as client:
-            await metrics.register(client, port, certificates.cluster.certificate)
+            await metrics.register(client, address, port, certificates.cluster.certificate)
         self._say("metrics-server is registered")
 
     async def _launch(self, command: Command) -> None:

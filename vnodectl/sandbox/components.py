@@ -150,7 +150,9 @@ def api_server(programs: Path, certificates: Certificates, etcd_url: str, addres
             "--requestheader-username-headers=X-Remote-User",
             f"--proxy-client-cert-file={cert.front_proxy_client.certificate}",
             f"--proxy-client-key-file={cert.front_proxy_client.key}",
-            "--enable-aggregator-routing=true",  # no kube-proxy: cluster IPs lead nowhere
+            # No kube-proxy: cluster IPs lead nowhere, so calls of Services go to their endpoints. On loopback
+            # there are none; what serves this machine then has a Service that names it.
+            f"--enable-aggregator-routing={str(reachable).lower()}",
             "--profiling=false",
         ),
         endpoint=f"https://{address}:{port}",

@@ -17,11 +17,12 @@ JSON = dict[str, Any]
 
 NAMESPACE, SERVICE = "kube-system", "metrics-server"
 
+_ENDPOINTS = Resource("/api/v1", "endpoints")
 _API_SERVICES = Resource("/apis/apiregistration.k8s.io/v1", "apiservices", namespaced=False)
 _GROUP, _VERSION = "metrics.k8s.io", "v1beta1"
 
 
-def command(program: str, serving: Pair, kubeconfig: Path, port: int) -> Command:
+def command(program: str, serving: Pair, kubeconfig: Path, address: str, port: int) -> Command:
     return Command(
         "metrics-server",
         (
@@ -29,7 +30,7 @@ def command(program: str, serving: Pair, kubeconfig: Path, port: int) -> Command
             f"--kubeconfig={kubeconfig}",
             f"--authentication-kubeconfig={kubeconfig}",
             f"--authorization-kubeconfig={kubeconfig}",
-            f"--bind-address={LOOPBACK}",
+            f"--bind-address={address}",
             f"--secure-port={port}",
             "--permit-port-sharing=true",
             f"--tls-cert-file={serving.certificate}",
@@ -40,19 +41,21 @@ def command(program: str, serving: Pair, kubeconfig: Path, port: int) -> Command
             "--kubelet-request-timeout=9s",
             "--metric-resolution=10s",  # the least that it takes, and more than the time of a request
         ),
-        endpoint=f"https://{LOOPBACK}:{port}",
+        endpoint=f"https://{address}:{port}",
     )
 
 
-async def register(client: KubeClient, port: int, authority: Path) -> None:
-    """Tell the API server where it is. No pod serves here, so the Service is a name for this machine."""
-    await client.create(
-        SERVICES.path(NAMESPACE),
-        {
-            "metadata": {"name": SERVICE},
-            "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]},
-        },
-    )
+async def register(client: KubeClient, address: str, port: int, authority: Path) -> None:
+    """Tell the API server where it is. No pod serves here, so the Service says it: with endpoints or, as
+    those may not hold a loopback address, as another name of this machine (see `components.api_server`).
+    """
+    service: JSON = {"ports": [{"port": port}]}
+    if address == LOOPBACK:
+        service |= {"type": "ExternalName", "externalName": "localhost"}
+    await client.create(SERVICES.path(NAMESPACE), {"metadata": {"name": SERVICE}, "spec": service})
+    if address != LOOPBACK:
+        subset = {"addresses": [{"ip": address}], "ports": [{"port": port}]}
+        await client.create(_ENDPOINTS.path(NAMESPACE), {"metadata": {"name": SERVICE}, "subsets": [subset]})
     spec: JSON = {
         "group": _GROUP,
         "version": _VERSION,
