@@ -156,12 +156,12 @@ def test_what_cannot_be_is_rejected_at_its_annotation(annotations: dict[str, str
 
 
 def test_spot_groups_have_no_gpu_and_no_other_sku() -> None:
-    for annotations, spec in (
+    for given, spec in (
         ({f"{OURS}sku": "Dedicated"}, WITH_PORT),
         ({f"{OURS}gpu-sku": "V100"}, WITH_GPU),
     ):
         with pytest.raises(Rejected, match="SpotLimit"):
-            _body({**annotations, f"{OURS}priority": "Spot"}, spec=spec)
+            _body({**given, f"{OURS}priority": "Spot"}, spec=spec)
 
 
 def test_two_names_of_one_thing_must_agree() -> None:
