@@ -105,8 +105,9 @@ async def test_arguments_alone_get_the_image_s_own_entrypoint() -> None:
         pod = make_pod({"containers": [{"name": "main", "image": image, "args": ["serve"]}]})
         async with aci_cloud(settings=settings) as cloud:
             registry.open = False
+            closed = make_pod({"containers": [{"name": "main", "image": f"{host}/x", "args": ["serve"]}]})
             with pytest.raises(Retryable, match=r"ErrImagePull: spec\.containers\[0\]\.args needs"):
-                await cloud.provider.create(pod)
+                await cloud.provider.create(closed)
             assert cloud.calls("PUT") == 0
             registry.open = True
             group = await _sent(cloud, pod)
