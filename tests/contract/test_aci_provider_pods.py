@@ -139,6 +139,16 @@ async def test_a_container_is_restarted_with_its_group() -> None:
             await cloud.provider.restart_container(PodKey("a", "b", "c"), "main", grace=1)
 
 
+async def test_a_container_that_may_not_be_restarted_ends_with_its_group() -> None:
+    pod = make_pod({"restartPolicy": "Never", "containers": [{"name": "main", "image": "nginx"}]})
+    async with aci_cloud() as cloud:
+        await cloud.provider.create(pod)
+        await cloud.said.state(pod.key, "running")
+        await cloud.provider.restart_container(pod.key, "main", grace=30)
+        await cloud.said.state(pod.key, "terminated")
+        assert (cloud.calls("POST", "restart"), cloud.calls("POST", "stop")) == (0, 1)
+
+
 async def test_a_failed_probe_is_worth_a_read() -> None:
     async with aci_cloud() as cloud:
         await cloud.provider.create(make_pod())
