@@ -105,8 +105,9 @@ async def test_arguments_alone_get_the_image_s_own_entrypoint() -> None:
         pod = make_pod({"containers": [{"name": "main", "image": image, "args": ["serve"]}]})
         async with aci_cloud(settings=settings) as cloud:
             registry.open = False
+            closed = make_pod({"containers": [{"name": "main", "image": f"{host}/x", "args": ["serve"]}]})
             with pytest.raises(Retryable, match=r"ErrImagePull: spec\.containers\[0\]\.args needs"):
-                await cloud.provider.create(pod)
+                await cloud.provider.create(closed)
             assert cloud.calls("PUT") == 0
             registry.open = True
             group = await _sent(cloud, pod)
@@ -136,6 +137,16 @@ async def test_a_container_is_restarted_with_its_group() -> None:
         assert cloud.calls("POST", "restart") == 1
         with pytest.raises(NotFound):
             await cloud.provider.restart_container(PodKey("a", "b", "c"), "main", grace=1)
+
+
+async def test_a_container_that_may_not_be_restarted_ends_with_its_group() -> None:
+    pod = make_pod({"restartPolicy": "Never", "containers": [{"name": "main", "image": "nginx"}]})
+    async with aci_cloud() as cloud:
+        await cloud.provider.create(pod)
+        await cloud.said.state(pod.key, "running")
+        await cloud.provider.restart_container(pod.key, "main", grace=30)
+        await cloud.said.state(pod.key, "terminated")
+        assert (cloud.calls("POST", "restart"), cloud.calls("POST", "stop")) == (0, 1)
 
 
 async def test_a_failed_probe_is_worth_a_read() -> None:

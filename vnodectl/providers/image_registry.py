@@ -39,7 +39,9 @@ _MANIFESTS = frozenset(
     }
 )
 _HUB_API = "registry-1.docker.io"
-_TIMEOUT = 20.0
+_TIMEOUT = 10.0
+_FAILED_SECONDS, _DOWN_SECONDS = 10.0, 30.0
+_BUSY_SECONDS = 1.0
 _MOST_BYTES = 8 * 1024 * 1024
 _TAG_SECONDS = 60.0
 _CACHED = 1000
@@ -52,13 +54,17 @@ Exchange = Callable[[], Awaitable[str]]
 class ImageUnknown(Exception):
     """The registry did not tell; the message says why, without secrets. `final`: it never will.
 
-    `status` is the HTTP status of its refusal, 0 where it gave none.
+    `status` is the HTTP status of its refusal, 0 where it gave none; `retry_after` the seconds after which it
+    makes sense to ask again, where that is known.
     """
 
-    def __init__(self, message: str, *, final: bool = False, status: int = 0) -> None:
+    def __init__(
+        self, message: str, *, final: bool = False, status: int = 0, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.final = final
         self.status = status
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,10 @@ class Platform:
     architecture: str = "amd64"
 
 
+_Key = tuple[str, Platform, str]
+"""An image, a platform, and whose credential."""
+
+
 @dataclass(slots=True)
 class _Session:
     """The authorization that one look at a registry ended up with."""
@@ -101,7 +111,11 @@ class _Session:
 
 class ImageRegistry:
     """`http` is the caller's. `exchange` is for registries that `takes_exchange` names, and gives "" where it
-    has no token; `plain` are hosts that speak http."""
+    has no token; `plain` are hosts that speak http.
+
+    `hasty`: a registry that does not answer holds up one caller, and the others not at all. They are told so
+    at once, as is who asks for what was refused a moment ago, and when to come back.
+    """
 
     def __init__(
         self,
@@ -111,14 +125,19 @@ class ImageRegistry:
         exchange: Exchange | None = None,
         takes_exchange: Callable[[str], bool] = lambda _: False,
         plain: frozenset[str] = frozenset(),
+        hasty: bool = False,
     ) -> None:
         self._http = http
         self._timer = timer
         self._exchange = exchange
         self._takes_exchange = takes_exchange
         self._plain = plain
-        self._by_tag: OrderedDict[tuple[str, Platform, str], tuple[float, ImageConfig]] = OrderedDict()
+        self._by_tag: OrderedDict[_Key, tuple[float, ImageConfig]] = OrderedDict()
         self._by_digest: OrderedDict[str, ImageConfig] = OrderedDict()
+        self._hasty = hasty
+        self._looking: set[_Key] = set()
+        self._failed: OrderedDict[_Key, tuple[float, ImageUnknown]] = OrderedDict()
+        self._down: dict[str, tuple[float, str]] = {}
 
     async def config(
         self, image: str, platform: Platform, credential: RegistryCredential | None = None
@@ -130,13 +149,37 @@ class ImageRegistry:
         known = self._by_tag.get(key)
         if known is not None and (reference.pinned or self._timer.now() - known[0] < _TAG_SECONDS):
             return known[1]
+        if self._hasty:
+            self._refuse(key, reference.api)
+        self._looking.add(key)
         try:
             async with asyncio.timeout(_TIMEOUT):
                 found = await self._look(reference, platform, _Session(credential))
         except TimeoutError:
-            raise ImageUnknown(f"{reference.api} did not answer within {_TIMEOUT:.0f} s") from None
+            message = f"{reference.api} did not answer within {_TIMEOUT:.0f} s"
+            self._down[reference.api] = (self._timer.now(), message)
+            raise ImageUnknown(message, retry_after=_DOWN_SECONDS) from None
+        except ImageUnknown as error:
+            _remember(self._failed, key, (self._timer.now(), error))
+            raise
+        finally:
+            self._looking.discard(key)
         _remember(self._by_tag, key, (self._timer.now(), found))
         return found
+
+    def _refuse(self, key: _Key, host: str) -> None:
+        """Raises what was said a moment ago, instead of asking again."""
+        now = self._timer.now()
+        if key in self._looking:
+            raise ImageUnknown("it is being read for another pod", retry_after=_BUSY_SECONDS)
+        at, error = self._failed.get(key, (float("-inf"), None))
+        if error is not None and now - at < _FAILED_SECONDS:
+            again = at + _FAILED_SECONDS - now
+            raise ImageUnknown(str(error), final=error.final, status=error.status, retry_after=again)
+        at, message = self._down.get(host, (float("-inf"), ""))
+        if now - at < _DOWN_SECONDS:
+            raise ImageUnknown(message, retry_after=at + _DOWN_SECONDS - now)
+        self._down.pop(host, None)
 
     async def _look(self, reference: Reference, platform: Platform, session: _Session) -> ImageConfig:
         kind, manifest = await self._manifest(reference, reference.version, session)

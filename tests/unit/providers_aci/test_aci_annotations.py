@@ -155,6 +155,15 @@ def test_what_cannot_be_is_rejected_at_its_annotation(annotations: dict[str, str
     assert caught.value.field == f"metadata.annotations[{OURS}{field}]"
 
 
+def test_spot_groups_have_no_gpu_and_no_other_sku() -> None:
+    for given, spec in (
+        ({f"{OURS}sku": "Dedicated"}, WITH_PORT),
+        ({f"{OURS}gpu-sku": "V100"}, WITH_GPU),
+    ):
+        with pytest.raises(Rejected, match="SpotLimit"):
+            _body({**given, f"{OURS}priority": "Spot"}, spec=spec)
+
+
 def test_two_names_of_one_thing_must_agree() -> None:
     assert _body({f"{OURS}zones": "1", f"{MS}zones": "1"})["zones"] == ["1"]
     with pytest.raises(Rejected, match="contradicts"):

@@ -479,3 +479,44 @@ async def test_a_bug_in_a_task_reaches_whoever_observes() -> None:
     watch = Watch(cloud)
     with pytest.raises(TypeError):
         await watch.collect()
+
+
+async def _seen_after(count: int, started: int) -> float:
+    """Seconds from the moment that `started` of `count` new groups run until each of those is seen to."""
+    cloud = Cloud()
+    async with watching(cloud) as watch:
+        for index in range(count):
+            name = cloud.add(_key(f"web-{index}"), provisioning="Creating")
+            watch.observer.accepted(_key(f"web-{index}"), name, "op")
+        await watch.timer.advance(40)
+        for index in range(count - started, count):
+            cloud.set(_key(f"web-{index}"), RUNNING)
+
+        def seen(key: PodKey) -> bool:
+            statuses = watch.statuses(key)
+            return bool(statuses) and "running" in statuses[-1]["containerStatuses"][0]["state"]
+
+        began = watch.timer.time
+        while not all(seen(_key(f"web-{index}")) for index in range(count - started, count)):
+            await watch.timer.advance(1)
+            assert watch.timer.time < began + 600
+        return watch.timer.time - began
+
+
+async def test_those_of_a_crowd_who_have_started_are_seen_first() -> None:
+    """Lists say who has changed, so that no read is spent on those who have not."""
+    budget = ReadBudget()
+    assert await _seen_after(5, 5) <= budget.settling_interval + 1
+    assert await _seen_after(300, 10) <= budget.crowd_list_interval + 2
+    assert await _seen_after(300, 300) <= 300 / budget.urgent_rate + budget.crowd_list_interval + 2
+
+
+async def test_a_group_that_is_gone_while_its_delete_is_accepted() -> None:
+    cloud = Cloud()
+    async with watching(cloud) as watch:
+        cloud.add(_key("web"), RUNNING)
+        watch.observer.accepted(_key("web"), group_name(_key("web")), "op")
+        watch.observer.gone(_key("web"))
+        watch.observer.deleting(_key("web"))
+        await watch.timer.advance(1)
+        assert watch.gone() == [_key("web")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -38,6 +39,8 @@ class Registry:
         self.asked: Counter[str] = Counter()
         self.forms: list[dict[str, str]] = []
         self.host = ""
+        self.holds: asyncio.Event | None = None
+        self.held = asyncio.Event()
 
     def put(self, kind: str, document: Any) -> str:
         body = json.dumps(document).encode()
@@ -52,6 +55,9 @@ class Registry:
     async def handle(self, request: web.Request) -> web.Response:
         path = request.path
         self.asked[path] += 1
+        if self.holds is not None:
+            self.held.set()
+            await self.holds.wait()
         if path == "/token":
             given = request.headers.get("Authorization", "")
             if self.auth == "bearer" and given != _basic():
@@ -84,7 +90,7 @@ def _basic() -> str:
 
 @asynccontextmanager
 async def reading(
-    registry: Registry, *, exchange: str = ""
+    registry: Registry, *, exchange: str = "", hasty: bool = False
 ) -> AsyncIterator[tuple[ImageRegistry, FakeTimer, str]]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", registry.handle)
@@ -101,6 +107,7 @@ async def reading(
             exchange=token if exchange else None,
             takes_exchange=lambda _: True,
             plain=frozenset({registry.host}),
+            hasty=hasty,
         )
         yield client, timer, f"{registry.host}/team/app"
 
@@ -160,6 +167,52 @@ async def test_an_identity_that_is_refused_leaves_anonymous_pulls() -> None:
     async with reading(registry, exchange="stale") as (client, _, image):
         assert (await client.config(image, LINUX)).entrypoint == ("/run",)
         assert registry.asked["/token"] == 1
+
+
+async def test_one_caller_waits_for_a_registry_and_the_others_are_told_so() -> None:
+    registry = Registry()
+    registry.tags["latest"] = registry.image("/run")
+    registry.holds = asyncio.Event()
+    async with reading(registry, hasty=True) as (client, _, image):
+        first = asyncio.create_task(client.config(image, LINUX), name="test-first")
+        await asyncio.wait_for(registry.held.wait(), 10)
+        with pytest.raises(ImageUnknown, match="for another pod") as caught:
+            await client.config(image, LINUX)
+        assert caught.value.retry_after == 1.0
+        registry.holds.set()
+        assert (await first).entrypoint == ("/run",)
+
+
+@pytest.mark.parametrize("hasty", [True, False])
+async def test_a_refusal_is_not_asked_for_again_at_once(hasty: bool) -> None:
+    registry = Registry()
+    async with reading(registry, hasty=hasty) as (client, timer, image):
+        for _ in range(3):
+            with pytest.raises(ImageUnknown, match="has no latest") as caught:
+                await client.config(image, LINUX)
+            assert caught.value.status == 404
+        assert registry.asked.total() == (1 if hasty else 3)
+        registry.tags["latest"] = registry.image("/run")
+        timer.time += 31
+        assert (await client.config(image, LINUX)).entrypoint == ("/run",)
+
+
+async def test_a_registry_that_hangs_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vnodectl.providers.image_registry._TIMEOUT", 0.05)
+    registry = Registry()
+    registry.holds = asyncio.Event()
+    async with reading(registry, hasty=True) as (client, timer, image):
+        with pytest.raises(ImageUnknown, match="did not answer"):
+            await client.config(f"{image}:1", LINUX)
+        with pytest.raises(ImageUnknown, match="did not answer") as caught:
+            await client.config(f"{image}:2", LINUX)
+        assert caught.value.retry_after == 30
+        assert registry.asked.total() == 1, "another image of that host is not tried"
+        monkeypatch.setattr("vnodectl.providers.image_registry._TIMEOUT", 10)
+        registry.holds.set()
+        registry.tags["2"] = registry.image("/run")
+        timer.time += 31
+        assert (await client.config(f"{image}:2", LINUX)).entrypoint == ("/run",)
 
 
 async def test_a_digest_is_read_once_and_a_tag_once_a_minute() -> None:

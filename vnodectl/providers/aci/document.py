@@ -56,7 +56,8 @@ exec and httpGet: ACI's, which does not say whether they pass; a startup probe t
 delay of the liveness probe |
 | `lifecycle.preStop` | exec and sleep anywhere, httpGet in a subnet, before the group is deleted |
 | volumes of files | secret volumes; a directory in them is a volume of its own. They keep what they \
-were made with |
+were made with: ACI changes no volume of a running group. The API server takes a pod's own token for a \
+year; ask for a long `expirationSeconds` for other audiences, or give the pod a managed identity |
 | `emptyDir` | emptyDir; sub-paths of it are volumes of their own |
 | `azureFile`, `persistentVolumeClaim` of file.csi.azure.com | azureFile (SMB; ACI mounts no NFS) |
 | `gitRepo` | gitRepo |
@@ -78,6 +79,38 @@ stderr apart and bytes as they are; for that the image needs `base64`, `dd`, `ca
 without a shell only a single word can be run, and its exit code is not known. A terminal follows the size
 of kubectl's. Windows: `cmd.exe`, one stream, no exit code. ACI keeps no log of a container's previous
 instance.
+
+## Images whose entrypoint is needed
+
+Registries are asked over HTTPS by the connector, anonymously, with the pod's pull secrets, or for Azure
+Container Registry with the connector's identity (role AcrPull). Answers are kept by digest, and for a
+minute by tag. A registry that cannot be read keeps the pod Pending with reason ErrImagePull and says so;
+an image without a config (Docker schema 1) is rejected. A container with a `command` and none of the
+fields above needs no look at its image.
+
+## Networking
+
+In a subnet the cluster's DNS service is the resolver of pods with dnsPolicy ClusterFirst. Cluster
+addresses of services need ACI's kube-proxy side-car: set `azure.kubeProxyCidr` and `apiServer` in the
+chart, which makes a service account that may read services and endpoints. Its token lasts as long as the
+account, because a running group cannot be given another; it is read anew for each group, so that a
+renewed one is used from then on. The side-car is the service's own (`kubeVersion` v1.9.10, the only one
+that azure-aci is known to ask for): its body is tested here, its work can only be seen on Azure.
+
+## What observation costs
+
+ARM's LIST has no states of containers, a GET of each group has. So each node lists every 30 s (every 5 s
+while more than 20 groups start or go), and spends GETs where a change is likely: groups that start or go,
+that just changed, whose probe by the connector just failed, or that somebody watches; then, 2 a second in
+all, on pods that run to completion before pods that run for ever. What ARM says is left of the
+subscription's reads slows both down. A minute of 100 quiet pods costs 100 GETs and 2 LISTs, of 1,000 or
+5,000 pods 120 GETs and 2 LISTs of as many pages as there are. Creates and deletes are spread to 300 an
+hour and 100 in five minutes each (`azure.createsPerHour`, `azure.deletesPerHour`); nodes of one connector
+process share all of it. `/metrics` has `vnodectl_azure_*`.
+
+Usage comes from Azure Monitor, a minute old: 50 groups a request at its regional endpoint, for which the
+connector's identity needs Monitoring Reader on the subscription; else one by one through ARM, one a
+second.
 """
 
 

@@ -85,7 +85,13 @@ def registry_identity(asked: Asked, settings: AciSettings) -> str:
 
 
 def terms(
-    asked: Asked, settings: AciSettings, node: NodeIdentity, *, in_subnet: bool, kube_proxy: KubeProxy | None
+    asked: Asked,
+    settings: AciSettings,
+    node: NodeIdentity,
+    *,
+    in_subnet: bool,
+    gpu: bool,
+    kube_proxy: KubeProxy | None,
 ) -> JSON:
     """`sku`, `priority`, confidential computing, encryption, diagnostics and extensions of the properties."""
     body: JSON = {}
@@ -110,6 +116,12 @@ def terms(
         if in_subnet:
             raise Rejected(
                 "SpotLimit", "a Spot container group is in no subnet", field=asked.path(table.PRIORITY)
+            )
+        if gpu or (sku or "Standard") != "Standard":
+            raise Rejected(
+                "SpotLimit",
+                "a Spot container group has no GPU and no sku but Standard",
+                field=asked.path(table.PRIORITY),
             )
         body["priority"] = priority
     if encryption := _encryption(asked):

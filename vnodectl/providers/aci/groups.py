@@ -89,7 +89,14 @@ class Groups:
 
     async def restart(self, name: str) -> None:
         """Start all containers of a running group anew, where they are."""
-        path = f"{self._path(name)}/restart"
+        await self._post(name, "restart")
+
+    async def stop(self, name: str) -> None:
+        """End all containers of a running group; it stays, and can still be read."""
+        await self._post(name, "stop")
+
+    async def _post(self, name: str, verb: str) -> None:
+        path = f"{self._path(name)}/{verb}"
         await self.session.request("POST", path, CONTAINER_INSTANCE_API, retries=False)
 
     async def operation(self, url: str) -> JSON:

@@ -52,7 +52,10 @@ _RECENT = 20.0
 _PATIENCE = 300.0
 """After this many seconds without settling, a group is looked at as rarely as one that runs to completion."""
 
+_QUICK_LOOKS = 60
 _SLOW_POLL = 10.0
+_AT_ONCE = -1e6
+"""Before all who are due already."""
 _LIST_LAG = 30.0
 """A group may be missing from reads for this long after ARM has accepted its creation."""
 
@@ -145,7 +148,9 @@ class Observer:
 
     def deleting(self, key: PodKey) -> None:
         """ARM has accepted the group's deletion."""
-        tracked = self._tracked[key]
+        tracked = self._tracked.get(key)
+        if tracked is None:
+            return  # it was seen to be gone in the meantime
         tracked.deleting_at = self._timer.now()
         tracked.looks = 0
         self._plan(tracked, URGENT, self._budget.settling_interval)
@@ -181,9 +186,10 @@ class Observer:
 
     async def _lister(self) -> None:
         while True:
-            pause = self._budget.list_interval
+            budget = self._budget
             try:
                 await self._list_once()
+                pause = min(budget.list_interval, budget.crowd_list_interval if self._crowded() else 1e9)
             except VnodectlError as error:
                 pause = self._list_failed(error)
             else:
@@ -218,8 +224,8 @@ class Observer:
             self._tracked[key] = tracked
             calm = state[0] == "Succeeded" and _restarts(group)
             self._plan(tracked, STEADY if calm else URGENT, 0.0)
-        elif state != tracked.group_state and tracked.status is not None:
-            self._plan(tracked, URGENT, 0.0)
+        elif state != tracked.group_state and (tracked.status is not None or self._crowded()):
+            self._plan(tracked, URGENT, _AT_ONCE)
         if state[0] == "Deleting" and tracked.deleting_at is None:
             tracked.deleting_at = began
 
@@ -242,6 +248,13 @@ class Observer:
             self._outbox.put(Health(ok=False, reason=reason, message=error.message))
         wait = error.retry_after if isinstance(error, AzureThrottled) else None
         return wait if wait is not None else min(self._budget.list_interval, 2.0 ** (self._failures - 1))
+
+    def _unsettled(self) -> int:
+        """How many groups are in the urgent queue, about."""
+        return len(self._queues[URGENT])
+
+    def _crowded(self) -> bool:
+        return self._unsettled() > self._budget.crowd
 
     # --- GET --------------------------------------------------------------------------------------
 
@@ -339,7 +352,10 @@ class Observer:
 
     def _plan_next(self, tracked: Tracked, group: JSON, now: float) -> None:
         budget = self._budget
-        quick = budget.settling_interval if tracked.looks < 15 else _SLOW_POLL
+        quick = budget.settling_interval if tracked.looks < _QUICK_LOOKS else _SLOW_POLL
+        if self._crowded():
+            # Who has changed is told by the lists; a look at everybody would take the budget from them.
+            quick = max(quick, 3 * self._unsettled() / budget.urgent_rate, 2 * budget.crowd_list_interval)
         if tracked.deleting_at is not None:
             self._plan(tracked, URGENT, quick)
             return

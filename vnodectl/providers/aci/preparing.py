@@ -42,7 +42,7 @@ class Preparer:
             )
             if error.final:
                 raise Rejected("EntrypointUnknown", message, field=field) from error
-            raise Retryable("ErrImagePull", message) from error
+            raise Retryable("ErrImagePull", message, retry_after=error.retry_after) from error
 
     def _kube_proxy(self) -> KubeProxy | None:
         """With the token as it is now: Kubernetes may have renewed it since the last group."""
@@ -70,5 +70,10 @@ def image_registry(session: AzureSession, timer: Timer, insecure: frozenset[str]
             return ""  # the registry may be open; what it answers is told
 
     return ImageRegistry(
-        lambda: session.http, timer, exchange=exchange, takes_exchange=is_acr, plain=insecure
+        lambda: session.http,
+        timer,
+        exchange=exchange,
+        takes_exchange=is_acr,
+        plain=insecure,
+        hasty=True,
     )

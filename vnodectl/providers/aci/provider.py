@@ -145,9 +145,15 @@ class AciProvider:
         return True
 
     async def restart_container(self, key: PodKey, container: str, *, grace: float) -> None:  # noqa: ARG002
-        """ACI restarts whole groups only, and with the time that it gives itself."""
+        """ACI restarts whole groups only, and with the time that it gives itself. It would restart one whose
+        policy is Never as well, which is stopped instead."""
+        name = self._name(key)
         try:
-            await self._groups.restart(self._name(key))
+            properties = (await self._groups.get(name)).get("properties") or {}
+            if properties.get("restartPolicy") == "Never":
+                await self._groups.stop(name)
+            else:
+                await self._groups.restart(name)
         except AzureNotFound as error:
             raise NotFound(f"pod {key} has no container group") from error
         except VnodectlError as error:

@@ -151,8 +151,9 @@ class ReadBudget:
 
     Rates in reads per second, intervals in seconds. `urgent_rate` bounds GETs of groups that are being
     created, started or deleted, or that changed a moment ago; `steady_rate` bounds the rotation over the
-    rest, whatever their number, `stats_rate` those of usage where it has to be read group by group. Below
-    `reserve` remaining reads the rates fall in proportion.
+    rest, whatever their number, `stats_rate` those of usage where it has to be read group by group. While
+    more than a `crowd` of groups are urgent, lists come every `crowd_list_interval` and say who of them is
+    worth a GET. Below `reserve` remaining reads the rates fall in proportion.
     """
 
     urgent_rate: float = 10.0
@@ -162,6 +163,8 @@ class ReadBudget:
     reserve: int = 100
     concurrency: int = 8
     list_interval: float = 30.0
+    crowd: int = 20
+    crowd_list_interval: float = 5.0
     settling_interval: float = 2.0
     finishing_interval: float = 15.0
     steady_interval: float = 60.0

@@ -142,6 +142,7 @@ class _Translation:
             settings,
             self._node,
             in_subnet=bool(self._subnet),
+            gpu=any("gpu" in one["requests"] for one in needs),
             kube_proxy=self._known.kube_proxy,
         )
         properties.update(
