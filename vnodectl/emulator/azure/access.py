@@ -65,14 +65,14 @@ class Access:
 def action(method: str, template: str, params: Mapping[str, str]) -> str:
     """E.g. Microsoft.ContainerInstance/containerGroups/write, …/containers/exec/action."""
     parts = [part for part in template.split("/") if part]
-    if "providers" in parts:
+    if parts[-1] == "providers":
+        parts = ["Microsoft.Resources", "subscriptions", "providers"]
+    elif "providers" in parts:
         parts = parts[len(parts) - parts[::-1].index("providers") :]
         if parts and parts[0] == "{resourceProviderNamespace}":
             if method != "POST":
                 return "Microsoft.Resources/subscriptions/providers/read"
             parts[0] = params["resourceProviderNamespace"]
-    elif parts[-1] == "providers":
-        parts = ["Microsoft.Resources", "subscriptions", "providers"]
     else:
         parts = ["Microsoft.Resources", *parts]
     kinds = "/".join(part for part in parts if not part.startswith("{"))

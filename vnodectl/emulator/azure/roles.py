@@ -155,5 +155,13 @@ def _any(patterns: Iterable[str], action: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _pattern(text: str) -> re.Pattern[str]:
-    """`*` stands for any text, slashes included; case does not matter."""
-    return re.compile(".*".join(map(re.escape, text.split("*"))), re.IGNORECASE)
+    """`*` stands for any text, slashes included; case does not matter.
+
+    Between slashes it may stand for nothing at all: userAssignedIdentities/*/assign/action of the Managed
+    Identity Operator gives userAssignedIdentities/assign/action, which the service asks for.
+    """
+    return re.compile("/(?:.*/)?".join(map(_escaped, text.split("/*/"))), re.IGNORECASE)
+
+
+def _escaped(text: str) -> str:
+    return ".*".join(map(re.escape, text.split("*")))

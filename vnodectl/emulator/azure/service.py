@@ -29,6 +29,7 @@ from vnodectl.emulator.azure.aci.metrics_batch import PATH as BATCH_PATH
 from vnodectl.emulator.azure.aci.metrics_batch import MetricsBatch
 from vnodectl.emulator.azure.aci.placement import Placement
 from vnodectl.emulator.azure.aci.profiles import Profiles
+from vnodectl.emulator.azure.aci.render import render
 from vnodectl.emulator.azure.aci.standby import StandbyPools
 from vnodectl.emulator.azure.aci.streams import PATH as STREAM_PATH
 from vnodectl.emulator.azure.aci.streams import Streams
@@ -294,7 +295,7 @@ class AzureEmulator:
             "clock": {"now": self.clock.now(), "frozen": self.clock.frozen},
             "resourceGroups": [asdict(group) for group in world.resource_groups.values()],
             "containerGroups": [
-                aci.render(group) | {"engine": {"kind": group.engine.name, "group": group.engine_name}}
+                render(group) | {"engine": {"kind": group.engine.name, "group": group.engine_name}}
                 for group in self.lifecycle.in_group("")
             ],
             "clusters": [cluster.name for cluster in world.clusters.values()],
