@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -281,7 +281,15 @@ async def _webhook(settings: AgentSettings, client: KubeClient) -> AsyncIterator
         effect=settings.taint_effect,
     )
     address = settings.node_ip or "0.0.0.0"  # noqa: S104
-    async with serving(client, place, rule, address, settings.webhook_port):
+    async with AsyncExitStack() as stack:
+        wishes = None
+        if settings.provider is ProviderName.ECI:
+            from vnodectl.agent_eci import selecting
+
+            wishes = await stack.enter_async_context(selecting(client))
+        await stack.enter_async_context(
+            serving(client, place, rule, address, settings.webhook_port, wishes=wishes)
+        )
         yield
 
 

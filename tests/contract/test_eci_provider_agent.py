@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from support.eci_cloud import KEY, REGION, SECRET, seed
@@ -12,10 +13,12 @@ from support.fake_api import FakeApi, fake_cluster, status
 from support.scripted_engine import ScriptedEngine
 
 from vnodectl.agent import AgentSettings, ProviderName, _opener
+from vnodectl.agent_eci import selecting
 from vnodectl.emulator.alibaba.seed import config_of
 from vnodectl.emulator.alibaba.service import AlibabaEmulator
 from vnodectl.errors import UsageError
 from vnodectl.runtime.provider import Retryable
+from vnodectl.webhook.patch import Wish
 
 
 def _settings(**changes: object) -> AgentSettings:
@@ -111,6 +114,33 @@ async def test_the_profile_counts_from_the_first_pod_on_and_changes_without_a_re
             group = list(emulator.lifecycle.groups.values())[1]
             assert group.params.text("SpotStrategy") == "SpotAsPriceGo"
             assert group.vswitch.id == "vsw-2", "the connector's own again"
+
+
+async def test_the_profile_s_selectors_choose_pods_by_their_labels_and_their_namespaces() -> None:
+    def selector(name: str, **of: Any) -> dict[str, Any]:
+        effect = {"annotations": {"by": name}, "labels": {"by": name}}
+        return {"name": name, "effect": effect, **{key: {"matchLabels": one} for key, one in of.items()}}
+
+    selectors = [
+        selector("pod", objectSelector={"app": "batch"}),
+        selector("namespace", namespaceSelector={"team": "red"}),
+    ]
+    async with fake_cluster() as (api, client):
+        api.put("namespaces", {"metadata": {"name": "red", "labels": {"team": "red"}}})
+        api.put("namespaces", {"metadata": {"name": "blue"}})
+        batch: dict[str, Any] = {"metadata": {"labels": {"app": "batch"}}}
+        async with selecting(client) as wishes:
+            assert await wishes(batch, "blue") == Wish(selected=False), "there is no profile"
+        _profile(api, selectors=json.dumps(selectors))
+        async with selecting(client) as wishes:
+            assert await wishes(batch, "blue") == Wish(True, {"by": "pod"}, {"by": "pod"})
+            assert await wishes({}, "red") == Wish(True, {"by": "namespace"}, {"by": "namespace"})
+            assert await wishes({}, "blue") == Wish(selected=False)
+            read = [one for one in api.requests if one.startswith("GET /api/v1/namespaces/")]
+            assert len([one for one in read if not one.endswith("configmaps")]) == 2, "kept for a while"
+            assert await wishes({}, "none") == Wish(selected=False), "its labels cannot be read"
+            assert (await wishes(batch, "none")).selected
+        assert not [one for one in api.requests if "events" in one]
 
 
 async def test_a_profile_that_nobody_may_read_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

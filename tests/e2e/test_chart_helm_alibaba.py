@@ -151,6 +151,36 @@ def test_the_webhook_asks_about_few_pods_and_stops_none(cloud: str, rendered: An
     assert [rule["resourceNames"] for rule in rules] == [[f"{RELEASE}-webhook"], [RELEASE]]
 
 
+def test_the_selectors_of_eci_profile_take_a_webhook_for_all_pods(rendered: Any) -> None:
+    made = rendered(values(ROLE, webhook={"enabled": True, "profileSelectors": True}))
+    webhooks = one(made, "MutatingWebhookConfiguration")["webhooks"]
+    (every,) = [each for each in webhooks if each["clientConfig"]["service"]["path"] == "/select"]
+    assert len(webhooks) == 5
+    assert (every["failurePolicy"], every["name"]) == (
+        "Ignore",
+        f"selectors.eci-profile.{RELEASE}.vnodectl.io",
+    )
+    terms = every["namespaceSelector"]["matchExpressions"] + every["objectSelector"]["matchExpressions"]
+    assert {term["operator"] for term in terms} == {"NotIn"}, "all but who does not want to"
+    rules = one(made, "ClusterRole", f"{RELEASE}-webhook")["rules"]
+    assert [(rule["resources"], rule["verbs"]) for rule in rules][1:] == [(["namespaces"], ["get"])]
+
+
+def test_the_connector_follows_one_config_map_of_another_namespace(rendered: Any) -> None:
+    made = rendered(values(ROLE))
+    role = one(made, "Role", f"{RELEASE}-eci-profile")
+    assert role["metadata"]["namespace"] == "kube-system"
+    assert role["rules"] == [
+        {
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": ["eci-profile"],
+            "verbs": ["get", "list", "watch"],
+        }
+    ]
+    assert not [each for each in rendered({"azure": AZURE}) if "eci-profile" in each["metadata"]["name"]]
+
+
 def test_without_the_webhook_nothing_of_it_is_there(rendered: Any) -> None:
     made = rendered(values(ROLE))
     assert "VNODECTL_WEBHOOK_PORT" not in environment(made)

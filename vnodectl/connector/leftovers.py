@@ -51,6 +51,7 @@ async def sweep(kube: KubeClient, connector: Connector, namespace: str) -> list[
         (ROLE_BINDINGS, namespace),
         (ROLES, NODE_LEASE_NAMESPACE),
         (ROLE_BINDINGS, NODE_LEASE_NAMESPACE),
+        (ROLES, "kube-system"),
         (ROLE_BINDINGS, "kube-system"),
         (CLUSTER_ROLE_BINDINGS, None),
         (CLUSTER_ROLES, None),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vnodectl.settings import TAINT_KEY
@@ -32,6 +32,37 @@ class Rule:
     effect: str = "NoSchedule"
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What settings of the cluster say of a pod: whether it belongs on the nodes, and what it is given."""
+
+    selected: bool
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def wished(pod: JSON, rule: Rule, wish: Wish) -> list[JSON]:
+    """As `patches`, for a pod that was not chosen by its labels alone; what it says itself wins."""
+    if not wish.selected or not _may_land(pod, rule):
+        return []
+    metadata = pod.get("metadata") or {}
+    return [
+        *patches(pod, rule),
+        *_adding(metadata.get("annotations"), wish.annotations, "/metadata/annotations"),
+        *_adding(metadata.get("labels"), wish.labels, "/metadata/labels"),
+    ]
+
+
+def _adding(given: Mapping[str, str] | None, wanted: Mapping[str, str], path: str) -> list[JSON]:
+    if not given:
+        return [{"op": "add", "path": path, "value": dict(wanted)}] if wanted else []
+    return [
+        {"op": "add", "path": f"{path}/{_escaped(key)}", "value": value}
+        for key, value in wanted.items()
+        if key not in given
+    ]
+
+
 def patches(pod: JSON, rule: Rule) -> list[JSON]:
     """JSON patch operations (RFC 6902) for a pod that is being created; [] where nothing is to be added.
 
@@ -39,15 +70,20 @@ def patches(pod: JSON, rule: Rule) -> list[JSON]:
     that it does not want to, one of another OS or for another provider's nodes, and one of a DaemonSet, which
     is meant for one node already.
     """
+    if not _may_land(pod, rule):
+        return []
     spec: JSON = pod.get("spec") or {}
-    if spec.get("nodeName") or _unwilling(pod) or _of_daemon_set(pod) or _for_another(spec, rule):
-        return []
-    selector: Mapping[str, str] = spec.get("nodeSelector") or {}
-    system = str((spec.get("os") or {}).get("name") or selector.get(_OS) or rule.os_type)
-    if system != rule.os_type or selector.get(_TYPE, _VIRTUAL) != _VIRTUAL:
-        return []
     wanted = {_TYPE: _VIRTUAL, _OS: rule.os_type}
     return _selecting(spec, wanted) + _tolerating(spec, rule)
+
+
+def _may_land(pod: JSON, rule: Rule) -> bool:
+    spec: JSON = pod.get("spec") or {}
+    if spec.get("nodeName") or _unwilling(pod) or _of_daemon_set(pod) or _for_another(spec, rule):
+        return False
+    selector: Mapping[str, str] = spec.get("nodeSelector") or {}
+    system = str((spec.get("os") or {}).get("name") or selector.get(_OS) or rule.os_type)
+    return system == rule.os_type and selector.get(_TYPE, _VIRTUAL) == _VIRTUAL
 
 
 def _unwilling(pod: JSON) -> bool:
@@ -71,13 +107,7 @@ def _for_another(spec: JSON, rule: Rule) -> bool:
 
 
 def _selecting(spec: JSON, wanted: Mapping[str, str]) -> list[JSON]:
-    if not spec.get("nodeSelector"):
-        return [{"op": "add", "path": "/spec/nodeSelector", "value": dict(wanted)}]
-    return [
-        {"op": "add", "path": f"/spec/nodeSelector/{_escaped(key)}", "value": value}
-        for key, value in wanted.items()
-        if key not in spec["nodeSelector"]
-    ]
+    return _adding(spec.get("nodeSelector"), wanted, "/spec/nodeSelector")
 
 
 def _tolerating(spec: JSON, rule: Rule) -> list[JSON]:

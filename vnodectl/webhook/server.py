@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from vnodectl.errors import VnodectlError
 from vnodectl.runtime.http.serving import KeyPair, ServingTls
 from vnodectl.webhook.keeper import Keeper, Place
-from vnodectl.webhook.patch import Rule
-from vnodectl.webhook.review import BadReview, answer
+from vnodectl.webhook.patch import JSON, Rule, Wish
+from vnodectl.webhook.review import BadReview, answer, created_pod
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -23,30 +23,54 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PATH = "/mutate"
+SELECT_PATH = "/select"
+"""For pods that the API server did not choose by labels: the cluster's settings choose."""
+
 _MAX_BODY = 4 * 1024 * 1024
 """The API server's own limit for a request is 3 MiB."""
 
 _FIRST_RETRY = 2.0
 
 
-def application(rule: Rule) -> web.Application:
+Wishes = Callable[[JSON, str], Awaitable[Wish]]
+"""What the cluster's settings say of a pod in a namespace."""
+
+
+def application(rule: Rule, wishes: Wishes | None = None) -> web.Application:
     from aiohttp import web
 
-    async def mutate(request: web.Request) -> web.Response:
+    async def review(request: web.Request, wishes: Wishes | None) -> web.Response:
         try:
-            body = answer(json.loads(await request.read()), rule)
+            asked = json.loads(await request.read())
+            created = created_pod(asked)
+            wish = await wishes(*created) if wishes is not None and created is not None else None
+            return web.json_response(answer(asked, rule, wish))
         except (BadReview, ValueError):
             return web.Response(status=400, text="not an AdmissionReview\n")
-        return web.json_response(body)
+
+    async def mutate(request: web.Request) -> web.Response:
+        return await review(request, None)
+
+    async def select(request: web.Request) -> web.Response:
+        return await review(request, wishes)
 
     app = web.Application(client_max_size=_MAX_BODY)
     app.router.add_post(PATH, mutate)
+    if wishes is not None:
+        app.router.add_post(SELECT_PATH, select)
     return app
 
 
 @asynccontextmanager
 async def serving(
-    client: KubeClient, place: Place, rule: Rule, address: str, port: int, *, keeper: Keeper | None = None
+    client: KubeClient,
+    place: Place,
+    rule: Rule,
+    address: str,
+    port: int,
+    *,
+    keeper: Keeper | None = None,
+    wishes: Wishes | None = None,
 ) -> AsyncIterator[asyncio.Event]:
     """Serve as long as the block runs, beside it: pods of the cluster are scheduled without us as well, so
     nothing that goes wrong here may stop a node. What does is logged and tried again.
@@ -55,7 +79,8 @@ async def serving(
     """
     answering = asyncio.Event()
     keeper = keeper or Keeper(client, place)
-    task = asyncio.create_task(_serve(keeper, rule, address, port, answering), name="webhook")
+    app = application(rule, wishes)
+    task = asyncio.create_task(_serve(keeper, app, address, port, answering), name="webhook")
     try:
         yield answering
     finally:
@@ -63,7 +88,9 @@ async def serving(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _serve(keeper: Keeper, rule: Rule, address: str, port: int, answering: asyncio.Event) -> None:
+async def _serve(
+    keeper: Keeper, app: web.Application, address: str, port: int, answering: asyncio.Event
+) -> None:
     from aiohttp import web
 
     while keeper.current is None:
@@ -72,7 +99,7 @@ async def _serve(keeper: Keeper, rule: Rule, address: str, port: int, answering:
         except VnodectlError as error:
             log.warning("the webhook has no certificate yet: %s", error)
             await asyncio.sleep(_FIRST_RETRY)
-    runner = web.AppRunner(application(rule), access_log=None, shutdown_timeout=1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         tls = ServingTls(lambda: _pair(keeper))

@@ -7,7 +7,7 @@ out; what is right still counts.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -90,9 +90,19 @@ class Profile:
             resource_group=self.resource_group or settings.resource_group,
         )
 
-    def selects(self, pod_labels: Mapping[str, str], namespace_labels: Mapping[str, str]) -> Selector | None:
-        """The first selector that matches: such a pod belongs on the virtual node."""
-        return next((one for one in self.selectors if one.matches(pod_labels, namespace_labels)), None)
+    def selects(
+        self, pod_labels: Mapping[str, str], namespace_labels: Mapping[str, str] | None
+    ) -> Selector | None:
+        """The first selector that matches: such a pod belongs on the virtual node. None as in `effects`."""
+        return next(self._matching(pod_labels, namespace_labels), None)
+
+    def _matching(
+        self, pod_labels: Mapping[str, str], namespace_labels: Mapping[str, str] | None
+    ) -> Iterator[Selector]:
+        for one in self.selectors:
+            unknown = namespace_labels is None and one.namespace_labels
+            if not unknown and one.matches(pod_labels, namespace_labels or {}):
+                yield one
 
     def without_effect(self) -> list[str]:
         """What is switched on and makes no difference here, each with the reason."""
@@ -108,11 +118,9 @@ class Profile:
         """
         annotations: dict[str, str] = {}
         labels: dict[str, str] = {}
-        for one in self.selectors:
-            unknown = namespace_labels is None and one.namespace_labels
-            if not unknown and one.matches(pod_labels, namespace_labels or {}):
-                annotations = {**one.annotations, **annotations}
-                labels = {**one.labels, **labels}
+        for one in self._matching(pod_labels, namespace_labels):
+            annotations = {**one.annotations, **annotations}
+            labels = {**one.labels, **labels}
         return annotations, labels
 
 
