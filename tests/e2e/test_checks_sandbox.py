@@ -29,7 +29,7 @@ def bad(report: dict[str, Any]) -> dict[str, str]:
 
 def control(sandbox: Sandbox, method: str, path: str, body: Any) -> None:
     """Tell the emulated cloud something."""
-    url = sandbox.environment["VNODECTL_CONTROL_URL"] + path
+    url = sandbox.environment["VNODECTL_EMULATOR_CONTROL"] + path
     request = urllib.request.Request(url, method=method, data=json.dumps(body).encode())  # noqa: S310
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
         assert answer.status < 300
