@@ -94,14 +94,13 @@ async def outcome(kube: KubeClient, case: Case, namespace: str) -> list[Outcome]
 @asynccontextmanager
 async def seen_by(control_plane: Sandbox, case: Case, namespace: str) -> AsyncIterator[KubeClient]:
     """A client as the case wants it: an administrator, somebody without rights, or with a wrong token."""
+    token = case.options.get("token")
+    if case.options.get("somebody"):
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        async with await connect(control_plane.kubeconfig) as kube:
+            made = await kube.create(SERVICE_ACCOUNTS.path(namespace, "default", "token"), request)
+        token = made["status"]["token"]
     async with await connect(control_plane.kubeconfig) as kube:
-        token = case.options.get("token")
-        if case.options.get("somebody"):
-            made = await kube.create(
-                SERVICE_ACCOUNTS.path(namespace, "default", "token"),
-                {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
-            )
-            token = made["status"]["token"]
         if token:
             kube.configuration.cert_file = kube.configuration.key_file = None
             kube.configuration.api_key["BearerToken"] = f"Bearer {token}"

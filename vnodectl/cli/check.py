@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vnodectl.cli import options
-from vnodectl.cli.inputs import azure_settings, gather
+from vnodectl.cli.check_context import Wishes, open_context
+from vnodectl.cli.inputs import gather
 from vnodectl.cli.options import RUN, option
-from vnodectl.cli.output import progress, write_json, write_table
+from vnodectl.cli.output import note, progress, warn, write_json, write_table
 from vnodectl.cli.run import log_to_stderr, run
 from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
 
 if TYPE_CHECKING:
-    from vnodectl.checks.context import Context
-    from vnodectl.checks.model import Report
+    from vnodectl.checks.mending import Mended
+    from vnodectl.checks.model import Outcome, Repair, Report
     from vnodectl.checks.runner import Selection
-    from vnodectl.checks.target import Target
-    from vnodectl.clouds.azure import AzureSession
-    from vnodectl.connector.cluster import Cluster
     from vnodectl.connector.settings import Settings
 
-_SIGN_IN = "no cloud session: az login, or set AZURE_SUBSCRIPTION_ID and credentials"
+__all__ = ["check", "open_context"]
+
+WISHES = "What is to run"
+_ARRIVAL_SECONDS = 60.0
+"""How long `--fix` asks again for what it mended: rights and registrations take their time to arrive."""
+
+_FIX_SECONDS = 600.0
+"""How long one repair may take; a registration takes minutes."""
 
 
 class CheckFormat(StrEnum):
@@ -48,13 +56,30 @@ def check(
     os_type: options.OsType = None,
     cloud: options.Cloud = None,
     release_name: options.ReleaseName = None,
-    vswitch: options.VSwitch = None,
-    security_group: options.SecurityGroup = None,
-    ram_role: options.RamRole = None,
+    location: options.Location = None,
+    gpu: Annotated[
+        str | None, option(WISHES, "--gpu", metavar="SKU", help="A GPU that pods need, e.g. V100.")
+    ] = None,
+    zone: Annotated[
+        str | None, option(WISHES, "--zone", metavar="ZONE", help="An availability zone that they need.")
+    ] = None,
+    size: Annotated[
+        str | None,
+        option(WISHES, "--size", metavar="CPU:GB", help="Of the largest of them, e.g. 8:32."),
+    ] = None,
     subscription: options.Subscription = None,
     tenant: options.Tenant = None,
     aci_resource_group: options.AciResourceGroup = None,
-    location: options.Location = None,
+    subnet_id: options.SubnetId = None,
+    service_principal: options.ServicePrincipal = None,
+    workload_identity: options.WorkloadIdentity = None,
+    managed_identity: options.ManagedIdentity = None,
+    vswitch: options.VSwitch = None,
+    security_group: options.SecurityGroup = None,
+    ram_role: options.RamRole = None,
+    chart_url: options.ChartUrl = None,
+    image_repository: options.ImageRepository = None,
+    image_tag: options.ImageTag = None,
     only: Annotated[
         list[str] | None,
         option(
@@ -75,6 +100,25 @@ def check(
             RUN, "--wait", metavar="TIME", help="Ask again until nothing fails, for so long: 300, 300s or 5m."
         ),
     ] = None,
+    fix: Annotated[
+        bool, option(RUN, "--fix", help="Mend what is safe to mend, after asking, and ask again.")
+    ] = False,
+    yes: Annotated[bool, option(RUN, "--yes", help="With --fix: do not ask.")] = False,
+    from_sysdump: Annotated[
+        str | None,
+        option(
+            RUN,
+            "--from-sysdump",
+            metavar="FILE",
+            help="Ask again what an archive of `vnodectl sysdump` was told, without a network.",
+        ),
+    ] = None,
+    role_definition: Annotated[
+        bool,
+        option(
+            RUN, "--role-definition", help="Print a role (or RAM policy) of least rights for the connector."
+        ),
+    ] = False,
     list_: Annotated[bool, option(RUN, "--list", help="List the checks; ask none.")] = False,
     config: options.Config = None,
     output: Annotated[
@@ -83,27 +127,27 @@ def check(
     ] = CheckFormat.TABLE,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Check tools, cluster and cloud for everything a connector needs. Changes nothing.
+    """Check tools, cluster and cloud for everything a connector needs. Changes nothing without --fix.
 
     \b
     Examples:
       vnodectl check -g my-group -n my-aks
+      vnodectl check -g my-group -n my-aks --subnet-id ID --workload-identity ID --fix
       vnodectl check --only azure --wait 5m
-      vnodectl check --cloud alibaba --cluster-id c123 --region cn-hangzhou
+      vnodectl check --cloud alibaba --cluster-id ID --vswitch ID
+      vnodectl check --role-definition > role.json
       vnodectl check -o junit --strict > checks.xml
     """
     log_to_stderr(verbose)
     if list_:
         _list(output)
         return
+    _exclude(from_sysdump, fix=fix, yes=yes, offline=offline, wait=wait)
     settings = gather(
         {
             "cloud": cloud,
             "cluster_id": cluster_id,
             "release_name": release_name,
-            "vswitch": vswitch,
-            "security_group": security_group,
-            "ram_role": ram_role,
             "subscription": subscription,
             "tenant": tenant,
             "resource_group": resource_group,
@@ -115,130 +159,201 @@ def check(
             "os_type": os_type,
             "aci_resource_group": aci_resource_group,
             "location": location,
+            "subnet_id": subnet_id,
+            "service_principal": service_principal,
+            "workload_identity": workload_identity,
+            "managed_identity": managed_identity,
+            "vswitch": vswitch,
+            "security_group": security_group,
+            "ram_role": ram_role,
+            "chart_url": chart_url,
+            "image_repository": image_repository,
+            "image_tag": image_tag,
         },
         config,
     )
-    code = _show(run(_check(settings, tuple(only or ()), tuple(skip or ()), offline, wait)), output, strict)
+    if role_definition:
+        _print_role(settings)
+        return
+    chosen = _Chosen(
+        only=_split(tuple(only or ())),
+        skip=_split(tuple(skip or ())),
+        offline=offline,
+        wait=wait,
+        wishes=_wishes(gpu, zone, size),
+        sysdump=from_sysdump or "",
+    )
+    report, mended = run(_mend(settings, chosen, yes) if fix else _ask(settings, chosen))
+    code = _show(report, output, strict, mended if fix else None)
     if code != EXIT_OK:
         raise typer.Exit(code)
 
 
-async def _check(
-    settings: Settings, only: tuple[str, ...], skip: tuple[str, ...], offline: bool, wait: str | None
-) -> Report:
-    from vnodectl.checks.catalog import all_checks
-    from vnodectl.checks.runner import Selection, run_until
-    from vnodectl.connector.plan import seconds
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """How to ask."""
 
-    selection = Selection(_split(only), _split(skip), offline)
-    selection.reasons(all_checks())  # a wrong pattern is said before anything is opened
-    patience = seconds(wait) if wait else 0.0
-    with progress() as shown:
-        shown.say("", "checking" + ("" if offline else " the cluster and the cloud"))
-        report = await run_until(lambda: _once(settings, selection), wait=patience)
-        shown.done("")
-    return report
+    only: tuple[str, ...]
+    skip: tuple[str, ...]
+    offline: bool
+    wait: str | None
+    wishes: Wishes
+    sysdump: str
 
 
-async def _once(settings: Settings, selection: Selection) -> Report:
-    """One run, with sessions of its own: waiting may be for the very credentials or cluster."""
-    from vnodectl.checks.catalog import all_checks
-    from vnodectl.checks.runner import run as run_checks
-
-    async with AsyncExitStack() as stack:
-        return await run_checks(
-            all_checks(), await open_context(stack, settings, selection.offline), selection=selection
+def _exclude(sysdump: str | None, *, fix: bool, yes: bool, offline: bool, wait: str | None) -> None:
+    """UsageError for what does not go together."""
+    if yes and not fix:
+        raise UsageError("--yes is for --fix only")
+    for flag, given in (("--fix", fix), ("--offline", offline), ("--wait", bool(wait))):
+        if sysdump and given:
+            raise UsageError(f"{flag} and --from-sysdump exclude each other", hint="an archive never changes")
+    if fix and offline:
+        raise UsageError("--fix and --offline exclude each other")
+    if fix and not yes and not sys.stdin.isatty():
+        raise UsageError(
+            "--fix asks before it changes anything, and there is no terminal to ask on",
+            hint="add --yes, or run it on a terminal",
         )
 
 
-async def open_context(stack: AsyncExitStack, settings: Settings, offline: bool) -> Context:
-    """Whatever can be opened. UsageError where the user named a kubeconfig or context that is wrong."""
-    from vnodectl.checks.context import Context
-    from vnodectl.checks.helm import HelmProgram
-    from vnodectl.checks.model import Resource
-    from vnodectl.cli import check_alibaba
+def _wishes(gpu: str | None, zone: str | None, size: str | None) -> Wishes:
+    """UsageError for a size that is none."""
+    cpu, memory = 0.0, 0.0
+    if size:
+        first, _, second = size.partition(":")
+        try:
+            cpu, memory = float(first), float(second)
+        except ValueError as error:
+            raise UsageError(f"bad --size {size!r}", hint="write it as CPU:GB, e.g. 8:32") from error
+    return Wishes(gpu or "", zone or "", cpu, memory)
+
+
+async def _ask(settings: Settings, chosen: _Chosen) -> tuple[Report, list[Mended]]:
+    from vnodectl.checks.runner import run_until
+    from vnodectl.connector.plan import seconds
+
+    if chosen.sysdump:
+        return await _replay(chosen), []
+    selection = _selection(settings, chosen)
+    patience = seconds(chosen.wait) if chosen.wait else 0.0
+    with progress() as shown:
+        shown.say("", "checking" + ("" if chosen.offline else " the cluster and the cloud"))
+        report = await run_until(lambda: _once(settings, selection, chosen), wait=patience)
+        shown.done("")
+    return report, []
+
+
+async def _mend(settings: Settings, chosen: _Chosen, yes: bool) -> tuple[Report, list[Mended]]:
+    from vnodectl.checks.mending import mend
+    from vnodectl.cli.inputs import open_account
+    from vnodectl.connector import fixes
+    from vnodectl.connector.clouds.azure_account import AzureAccount
+    from vnodectl.connector.plan import seconds
+
+    selection = _selection(settings, chosen)
+    patience = seconds(chosen.wait) if chosen.wait else _ARRIVAL_SECONDS
+
+    async def ask() -> Report:
+        with progress() as shown:
+            shown.say("", "checking the cluster and the cloud")
+            return await _once(settings, selection, chosen)
+
+    async def apply(repair: Repair) -> None:
+        async with open_account(settings) as account:
+            if not isinstance(account, AzureAccount):
+                raise VnodectlError("nobody is signed in to Azure")
+            with progress() as shown:
+                await fixes.apply(
+                    account.session,
+                    repair.kind,
+                    repair.parameters,
+                    timeout=_FIX_SECONDS,
+                    say=lambda text: shown.say("", text),
+                )
+
+    return await mend(ask, lambda outcomes: _agree(outcomes, yes), apply, patience=patience)
+
+
+def _agree(outcomes: Sequence[Outcome], yes: bool) -> bool:
+    for outcome in outcomes:
+        if outcome.answer.repair is not None:
+            note(f"{outcome.check.id}: {outcome.answer.cause}")
+            note(f"  will {outcome.answer.repair.change}")
+    return yes or typer.confirm("Go on?", default=False, err=True)
+
+
+def _selection(settings: Settings, chosen: _Chosen) -> Selection:
+    """UsageError for a pattern that matches nothing: said before anything is opened."""
+    from vnodectl.checks.catalog import checks_for
+    from vnodectl.checks.runner import Selection
     from vnodectl.connector.clouds import cloud_of
-    from vnodectl.connector.cluster import open_cluster
+
+    selection = Selection(chosen.only, chosen.skip, chosen.offline)
+    selection.reasons(checks_for(cloud_of(settings).name))
+    return selection
+
+
+async def _once(settings: Settings, selection: Selection, chosen: _Chosen) -> Report:
+    """One run, with sessions of its own: waiting may be for the very credentials or cluster."""
+    from vnodectl.checks.catalog import checks_for
+    from vnodectl.checks.runner import run as run_checks
+
+    async with AsyncExitStack() as stack:
+        context = await open_context(stack, settings, offline=chosen.offline, wishes=chosen.wishes)
+        return await run_checks(checks_for(context.target.cloud), context, selection=selection)
+
+
+async def _replay(chosen: _Chosen) -> Report:
+    from vnodectl.checks import archive
+    from vnodectl.checks.catalog import checks_for
+    from vnodectl.checks.recording import replay
+    from vnodectl.checks.runner import Selection
+    from vnodectl.checks.runner import run as run_checks
+
+    context = replay(archive.recording(chosen.sysdump))
+    selection = Selection(chosen.only, chosen.skip)
+    return await run_checks(checks_for(context.target.cloud), context, selection=selection)
+
+
+def _print_role(settings: Settings) -> None:
+    """One JSON document, as the cloud's own command line takes it."""
+    from vnodectl.checks.alibaba import ram
+    from vnodectl.checks.azure import roles
+    from vnodectl.cli.inputs import azure_settings
+    from vnodectl.connector.clouds import cloud_of
 
     if cloud_of(settings).name == "alibaba":
-        return await check_alibaba.context(stack, settings, offline=offline)
-    target = _target(settings, "", "")
-    if offline:
-        return Context(target=target, helm=HelmProgram())
-    from vnodectl.clouds.azure import AzureSession
-    from vnodectl.connector.clouds.azure_account import AzureAccount
-
-    broken: dict[Resource, VnodectlError] = {}
-    azure: AzureSession | None = None
-    whom = azure_settings(settings)
-    if whom is not None:
-        azure = await stack.enter_async_context(AzureSession(whom))
-    cluster: Cluster | None = None
-    try:
-        account = AzureAccount(azure) if azure is not None else None
-        cluster = await stack.enter_async_context(open_cluster(settings, account))
-    except VnodectlError as error:
-        if isinstance(error, UsageError) and (settings.kubeconfig or settings.context):
-            raise
-        broken[Resource.KUBE] = error
-    group = settings.aci_resource_group or _node_group(cluster)
-    return Context(
-        target=_target(settings, group, settings.location or await _location(azure, group)),
-        kube=cluster.kube if cluster is not None else None,
-        azure=azure,
-        helm=HelmProgram(),
-        absent={} if azure is not None else {Resource.AZURE: _SIGN_IN},
-        broken=broken,
-    )
-
-
-def _target(settings: Settings, group: str, location: str) -> Target:
-    """What would be installed. Without a region nothing can be named; UsageError for names that are wrong."""
-    from vnodectl.checks.target import Target
-    from vnodectl.connector import names
-    from vnodectl.connector.names import Connector
-    from vnodectl.connector.plan import DEFAULT_NAMESPACE, aks_cluster
-    from vnodectl.settings import DEFAULT_CONNECTOR_NAME
-
-    name = names.connector_name(settings.connector_name or DEFAULT_CONNECTOR_NAME)
-    os_types = names.os_types(settings.os_type or "Linux")
-    place = location or settings.location or ""
-    region = names.azure_region(place) if place else ""
-    aks = aks_cluster(settings)
-    return Target(
-        connectors=tuple(Connector(name, os_type, region) for os_type in os_types) if region else (),
-        namespace=names.namespace_name(settings.namespace or DEFAULT_NAMESPACE),
-        cluster_resource_group=aks.resource_group if aks else "",
-        cluster=aks.name if aks else "",
-        resource_group=group,
-        region=region,
-    )
-
-
-def _node_group(cluster: Cluster | None) -> str:
-    properties = ((cluster.described if cluster is not None else None) or {}).get("properties") or {}
-    return str(properties.get("nodeResourceGroup") or "")
-
-
-async def _location(azure: AzureSession | None, group: str) -> str:
-    """Where the resource group is; "" where nobody says: a check of its own asks for the group."""
-    if azure is None or not group:
-        return ""
-    try:
-        return str((await azure.resource_group(group)).get("location") or "")
-    except VnodectlError:
-        return ""
+        document: dict[str, Any] = ram.policy()
+    else:
+        found = azure_settings(settings)
+        named = settings.subscription or (found.subscription_id if found is not None else "")
+        if not named:
+            raise UsageError(
+                "a role is defined in a subscription, and none is known",
+                hint="give --subscription or AZURE_SUBSCRIPTION_ID (az account show)",
+            )
+        document = roles.custom_role(f"/subscriptions/{named}")
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
 def _split(patterns: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(part.strip() for pattern in patterns for part in pattern.split(",") if part.strip())
 
 
-def _show(report: Report, output: CheckFormat, strict: bool) -> int:
+def _show(report: Report, output: CheckFormat, strict: bool, mended: list[Mended] | None) -> int:
     from vnodectl.checks import render
 
+    for one in mended or ():
+        if one.problem:
+            warn(f"{one.id} could not be mended: {one.problem}")
+            if one.hint:
+                note(f"  {one.hint}")
+        else:
+            note(f"{one.id}: {'mended' if one.passes else 'changed, but not seen to work yet'}")
     if output is CheckFormat.JSON:
-        write_json("CheckReport", report.document())
+        fixes = {} if mended is None else {"fixes": [one.document() for one in mended]}
+        write_json("CheckReport", {**report.document(), **fixes})
     else:
         texts = {
             CheckFormat.TABLE: render.table,

@@ -12,7 +12,7 @@ import typer
 from vnodectl.cli import options
 from vnodectl.cli.inputs import gather, open_account, secret_from_stdin
 from vnodectl.cli.installed import came_out, exit_code, tell_report, write_installed
-from vnodectl.cli.options import ALIBABA, ALIBABA_IDENTITY, CONNECTOR, IDENTITY, PACKAGE, RUN, option
+from vnodectl.cli.options import ALIBABA, ALIBABA_IDENTITY, CONNECTOR, IDENTITY, RUN, option
 from vnodectl.cli.output import Format, Progress, complain, note, progress, warn, write_json
 from vnodectl.cli.run import log_to_stderr, run
 from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
@@ -102,26 +102,10 @@ def install_connector(
         ),
     ] = None,
     aci_resource_group: options.AciResourceGroup = None,
-    subnet_id: Annotated[
-        str | None,
-        option(
-            options.AZURE,
-            "--subnet-id",
-            metavar="ID",
-            help="Resource ID of a subnet delegated to container groups. (env: VNODECTL_ACI_SUBNET_ID)",
-        ),
-    ] = None,
+    subnet_id: options.SubnetId = None,
     subscription: options.Subscription = None,
     tenant: options.Tenant = None,
-    service_principal: Annotated[
-        str | None,
-        option(
-            IDENTITY,
-            "--service-principal",
-            metavar="ID",
-            help="Its application (client) ID; wants a secret. (env: AZURE_CLIENT_ID)",
-        ),
-    ] = None,
+    service_principal: options.ServicePrincipal = None,
     client_secret: Annotated[
         str | None,
         option(
@@ -143,24 +127,8 @@ def install_connector(
     client_secret_stdin: Annotated[
         bool, option(IDENTITY, "--client-secret-stdin", help="Read its secret from standard input.")
     ] = False,
-    workload_identity: Annotated[
-        str | None,
-        option(
-            IDENTITY,
-            "--workload-identity",
-            metavar="ID",
-            help="Client ID of a federated identity: no secret at all.",
-        ),
-    ] = None,
-    managed_identity: Annotated[
-        str | None,
-        option(
-            IDENTITY,
-            "--managed-identity",
-            metavar="ID",
-            help="Client ID of the nodes' identity, or `system`.",
-        ),
-    ] = None,
+    workload_identity: options.WorkloadIdentity = None,
+    managed_identity: options.ManagedIdentity = None,
     register_provider: Annotated[
         bool,
         option(
@@ -229,16 +197,8 @@ def install_connector(
         option(ALIBABA_IDENTITY, "--ecs-role", metavar="NAME", help="The RAM role of the cluster's nodes."),
     ] = None,
     chart_url: options.ChartUrl = None,
-    image_repository: Annotated[
-        str | None,
-        option(PACKAGE, "--image-repository", metavar="REPOSITORY", help="Where the connector's image is."),
-    ] = None,
-    image_tag: Annotated[
-        str | None,
-        option(
-            PACKAGE, "--image-tag", metavar="TAG", help="Its tag. (env: VNODECTL_IMAGE, a full reference)"
-        ),
-    ] = None,
+    image_repository: options.ImageRepository = None,
+    image_tag: options.ImageTag = None,
     dry_run: Annotated[
         bool, option(RUN, "--dry-run", help="Print what would be created, secrets masked; change nothing.")
     ] = False,
@@ -374,6 +334,7 @@ async def _install(settings: Settings, choices: Choices) -> Outcome:
 
 async def _carry_out(settings: Settings, choices: Choices, shown: Progress, redact: Redactor) -> Outcome:
     from vnodectl.checks.catalog import run_install_checks
+    from vnodectl.checks.registry import open_registries
     from vnodectl.connector import chart, registration, release
     from vnodectl.connector.clouds.alibaba_account import AlibabaAccount
     from vnodectl.connector.clouds.azure_account import AzureAccount
@@ -394,8 +355,18 @@ async def _carry_out(settings: Settings, choices: Choices, shown: Progress, reda
             await registration.register(azure, timeout=plan.timeout, say=lambda text: shown.say("", text))
         shown.say("", "checking what an installation needs")
         alibaba = await account.session(plan.target.region) if isinstance(account, AlibabaAccount) else None
+        ca_bundle = settings.ca_bundle or ""
+        registry = await stack.enter_async_context(open_registries(cluster.kube, ca_bundle=ca_bundle))
         report = _bearable(
-            await run_install_checks(plan, kube=cluster.kube, azure=azure, alibaba=alibaba, skip=choices.skip)
+            await run_install_checks(
+                plan,
+                kube=cluster.kube,
+                azure=azure,
+                alibaba=alibaba,
+                registry=registry,
+                caller=azure.settings.client_id if azure is not None else "",
+                skip=choices.skip,
+            )
         )
         outcome = Outcome(plan, cluster.kube.server, cluster.kube.context, report)
         if not report.ok:

@@ -173,6 +173,42 @@ Skip = Annotated[
     list[str] | None,
     option(RUN, "--skip", metavar="CHECK", help="Leave out a check, by ID; may be repeated."),
 ]
+SubnetId = Annotated[
+    str | None,
+    option(
+        AZURE,
+        "--subnet-id",
+        metavar="ID",
+        help="Resource ID of a subnet delegated to container groups. (env: VNODECTL_ACI_SUBNET_ID)",
+    ),
+]
+ServicePrincipal = Annotated[
+    str | None,
+    option(
+        IDENTITY,
+        "--service-principal",
+        metavar="ID",
+        help="Its application (client) ID; wants a secret. (env: AZURE_CLIENT_ID)",
+    ),
+]
+WorkloadIdentity = Annotated[
+    str | None,
+    option(
+        IDENTITY,
+        "--workload-identity",
+        metavar="ID",
+        help="Client ID of a federated identity: no secret at all.",
+    ),
+]
+ManagedIdentity = Annotated[
+    str | None,
+    option(
+        IDENTITY,
+        "--managed-identity",
+        metavar="ID",
+        help="Client ID of the nodes' identity, or `system`.",
+    ),
+]
 VSwitch = Annotated[
     list[str] | None,
     option(
@@ -199,6 +235,14 @@ RamRole = Annotated[
         metavar="ARN",
         help="A role its service account may assume: no key at all. (env: ALIBABA_CLOUD_ROLE_ARN)",
     ),
+]
+ImageRepository = Annotated[
+    str | None,
+    option(PACKAGE, "--image-repository", metavar="REPOSITORY", help="Where the connector's image is."),
+]
+ImageTag = Annotated[
+    str | None,
+    option(PACKAGE, "--image-tag", metavar="TAG", help="Its tag. (env: VNODECTL_IMAGE, a full reference)"),
 ]
 Config = Annotated[
     str | None,

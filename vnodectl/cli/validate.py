@@ -13,11 +13,12 @@ import typer
 from vnodectl.cli import options
 from vnodectl.cli.inputs import gather, open_account
 from vnodectl.cli.options import CONNECTOR, RUN, option
-from vnodectl.cli.output import Progress, complain, note, progress, write_json, write_table
+from vnodectl.cli.output import Progress, complain, note, progress, warn, write_json, write_table
 from vnodectl.cli.run import log_to_stderr, run
 from vnodectl.errors import EXIT_OK
 
 if TYPE_CHECKING:
+    from vnodectl.checks.model import Report
     from vnodectl.connector.settings import Settings
     from vnodectl.connector.validate import Options
     from vnodectl.connector.validation import NodeReport, NodeTarget, Step, Validation
@@ -126,7 +127,8 @@ def validate(
         },
         config,
     )
-    code = _show(run(_validate(settings, _options(settings, namespace, image, windows_image, keep))), output)
+    found, report = run(_validate(settings, _options(settings, namespace, image, windows_image, keep)))
+    code = _show(found, report, output)
     if code != EXIT_OK:
         raise typer.Exit(code)
 
@@ -148,7 +150,8 @@ def _options(
     )
 
 
-async def _validate(settings: Settings, chosen: Options) -> Validation:
+async def _validate(settings: Settings, chosen: Options) -> tuple[Validation, Report]:
+    from vnodectl.checks.catalog import run_validation_checks
     from vnodectl.connector import names
     from vnodectl.connector.clouds import cloud_of
     from vnodectl.connector.cluster import open_cluster
@@ -167,7 +170,14 @@ async def _validate(settings: Settings, chosen: Options) -> Validation:
         targets = await find_targets(
             cluster.kube, name, os_types=os_types, region=region, release=settings.release_name or ""
         )
-        return await carry_out(cluster.kube, targets, chosen, observer=_Watcher(shown))
+        # A connector for each node, by the node's own name: what is asked is about nodes alone.
+        nodes = tuple(
+            names.Connector(name, one.os_type, region, node_name=one.node) for one in targets if one.node
+        )
+        shown.say("", "looking at the cluster")
+        report = await run_validation_checks(nodes, kube=cluster.kube)
+        shown.done("")
+        return await carry_out(cluster.kube, targets, chosen, observer=_Watcher(shown)), report
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +194,16 @@ class _Watcher:
             self.shown.done(target.node)
 
 
-def _show(found: Validation, output: ValidateFormat) -> int:
-    """Print what was found and return the exit code."""
+def _show(found: Validation, report: Report, output: ValidateFormat) -> int:
+    """Print what was found and return the exit code: that of the nodes, else that of the cluster."""
+    for problem in report.warnings:
+        warn(f"{problem.check.id}: {problem.answer.cause}")
+        if problem.answer.fix:
+            note(f"  fix: {problem.answer.fix}")
+    for problem in report.failures:
+        complain(f"{problem.check.id}: {problem.answer.cause or problem.check.title}", problem.answer.fix)
     if output is ValidateFormat.JSON:
-        write_json("ConnectorValidation", found.document())
+        write_json("ConnectorValidation", {**found.document(), "checks": report.document()})
     elif output is ValidateFormat.JUNIT:
         sys.stdout.write(_junit(found))
     else:
@@ -198,7 +214,7 @@ def _show(found: Validation, output: ValidateFormat) -> int:
         for step in node.steps:
             if step.exit_code != EXIT_OK:
                 complain(f"{node.target.node}: {step.name}: {step.cause}", step.fix)
-    return found.exit_code
+    return found.exit_code or report.exit_code()
 
 
 def _rows(found: Validation) -> list[tuple[str, ...]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import yaml
 from support.fake_api import threaded_cluster
 
-from vnodectl.checks.catalog import all_checks
+from vnodectl.checks.catalog import all_checks, checks_for
 from vnodectl.cli.app import run_program
 
 
@@ -49,7 +52,7 @@ def test_a_cluster_without_a_cloud(capsys, cluster, helm):
     document = json.loads(out)
     assert code == 0, out
     assert (document["schemaVersion"], document["kind"], document["ok"]) == (1, "CheckReport", True)
-    assert [entry["id"] for entry in document["checks"]] == [check.id for check in all_checks()]
+    assert [entry["id"] for entry in document["checks"]] == [check.id for check in checks_for("azure")]
     said = {entry["id"]: entry for entry in document["checks"]}
     assert said["VN-KUBE-001"]["verdict"] == "passed"
     assert said["VN-REL-001"]["evidence"] == "aci-connector-linux-eastus"
@@ -80,7 +83,7 @@ def test_junit(capsys, cluster, helm):
     code, out, _ = invoke(capsys, "--kubeconfig", kubeconfig, "-o", "junit", "--only", "tools,cluster")
     (suite,) = ElementTree.fromstring(out.encode())  # noqa: S314 - our own output
     assert code == 0
-    assert suite.attrib["tests"] == str(len(all_checks()))
+    assert suite.attrib["tests"] == str(len(checks_for("azure")))
 
 
 def test_an_unreachable_cluster(capsys, tmp_path, helm):
@@ -115,6 +118,14 @@ def test_no_kubeconfig_anywhere_is_a_failure_of_the_first_check(capsys, helm):
         ["--wait", "soon"],
         ["--list", "-o", "junit"],
         ["-o", "xml"],
+        ["--fix"],  # nobody is there to ask
+        ["--yes"],
+        ["--fix", "--yes", "--offline"],
+        ["--from-sysdump", "/nowhere"],
+        ["--from-sysdump", "/nowhere", "--fix", "--yes"],
+        ["--from-sysdump", "/nowhere", "--wait", "5m"],
+        ["--size", "big"],
+        ["--only", "alibaba"],
     ],
 )
 def test_wrong_usage(capsys, arguments):
@@ -162,3 +173,95 @@ def test_half_a_service_principal(capsys, cluster, helm, monkeypatch):
     assert (code, out) == (2, "")
     assert "AZURE_TENANT_ID" in err
     assert "s3cr3t-marker" not in err
+
+
+# --- archives -------------------------------------------------------------------------------------
+
+GOLDEN = Path(__file__).parents[1] / "checks" / "golden"
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """An archive with these members below its top folder."""
+
+    def make(name="dump.tar.gz", **members: str | bytes) -> str:
+        path = tmp_path / name
+        with tarfile.open(path, "w:gz") as made:
+            for member, content in members.items():
+                data = content.encode() if isinstance(content, str) else content
+                info = tarfile.TarInfo(f"dump/{member}")
+                info.size = len(data)
+                made.addfile(info, io.BytesIO(data))
+        return str(path)
+
+    return make
+
+
+def test_a_replay_of_an_archive_comes_to_the_same_verdicts(capsys, archive, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")  # nothing of this machine is looked at
+    recording = (GOLDEN / "recording.json").read_text()
+    path = archive(**{"manifest.json": "{}", "checks/recording.json": recording})
+    code, out, err = invoke(capsys, "--from-sysdump", path, "-o", "json")
+    report = json.loads(out)
+    wanted = {one["id"]: one for one in json.loads((GOLDEN / "report.json").read_text())["checks"]}
+    assert code == 1
+    assert err == ""
+    for one in report["checks"]:
+        for field in ("verdict", "cause", "evidence", "fix", "skipped"):
+            assert one[field] == wanted[one["id"]][field]
+    assert not [one for one in report["checks"] if one["category"] == "alibaba"]
+
+
+def test_a_replay_of_some_checks(capsys, archive):
+    path = archive(**{"checks/recording.json": (GOLDEN / "recording.json").read_text()})
+    code, out, _ = invoke(capsys, "--from-sysdump", path, "--only", "tools", "-o", "short", "--strict")
+    assert code == 3
+    assert out.startswith("  warn  VN-TOOL-002")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"checks/recording.json": "not json"},
+        {"checks/recording.json": "[]"},
+        {"checks/recording.json": "{}"},
+        {"checks/recording.json": '{"schemaVersion": 99}'},
+    ],
+)
+def test_archives_that_hold_no_recording(capsys, archive, members):
+    code, out, err = invoke(capsys, "--from-sysdump", archive(**members))
+    assert (code, out) == (2, "")
+    assert "Traceback" not in err
+
+
+def test_what_is_no_archive(capsys, tmp_path):
+    path = tmp_path / "dump.tar.gz"
+    path.write_text("no archive")
+    code, _, err = invoke(capsys, "--from-sysdump", str(path))
+    assert code == 2
+    assert "no archive of vnodectl sysdump" in err
+
+
+# --- roles ----------------------------------------------------------------------------------------
+
+
+def test_a_role_of_least_rights(capsys):
+    code, out, _ = invoke(capsys, "--role-definition", "--subscription", "sub-1")
+    role = json.loads(out)
+    assert code == 0
+    assert role["AssignableScopes"] == ["/subscriptions/sub-1"]
+    assert "Microsoft.ContainerInstance/containerGroups/write" in role["Actions"]
+
+
+def test_a_policy_of_least_rights(capsys):
+    code, out, _ = invoke(capsys, "--role-definition", "--cloud", "alibaba")
+    assert code == 0
+    assert "eci:CreateContainerGroup" in json.loads(out)["Statement"][0]["Action"]
+
+
+def test_a_role_wants_a_subscription(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("AZURE_SUBSCRIPTION_ID", raising=False)
+    monkeypatch.delenv("AZURE_CONFIG_DIR", raising=False)
+    assert invoke(capsys, "--role-definition")[0] == 2

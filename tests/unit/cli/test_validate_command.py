@@ -69,6 +69,31 @@ def invoke(capsys, *arguments: str) -> tuple[int, str, str]:
     return code, captured.out, captured.err
 
 
+def test_what_may_trouble_nodes_is_told_besides(capsys, cluster):
+    api, kubeconfig = cluster
+    api.put("nodes", {"metadata": {"name": "old-vnode", "labels": {"type": "virtual-kubelet"}}})
+    spec = {"tolerations": [{"operator": "Exists"}], "containers": []}
+    api.put(
+        "daemonsets",
+        {"metadata": {"name": "agent"}, "spec": {"template": {"spec": spec}}},
+        namespace="kube-system",
+    )
+    code, out, err = invoke(capsys, "--kubeconfig", kubeconfig, "-o", "json")
+    said = {one["id"]: one["verdict"] for one in json.loads(out)["checks"]["checks"]}
+    assert code == 0
+    assert said["VN-KUBE-006"] == said["VN-KUBE-007"] == "warning"
+    assert "kubectl delete node old-vnode" in err
+    assert "kubectl patch daemonset agent -n kube-system" in err
+
+
+def test_a_cluster_that_is_too_old_fails_whatever_its_nodes_do(capsys, cluster):
+    api, kubeconfig = cluster
+    api.version["minor"] = "20"
+    code, _, err = invoke(capsys, "--kubeconfig", kubeconfig)
+    assert code == 1
+    assert "VN-KUBE-002" in err
+
+
 def test_everything_that_is_installed(capsys, cluster):
     api, kubeconfig = cluster
     code, out, _ = invoke(capsys, "--kubeconfig", kubeconfig)
