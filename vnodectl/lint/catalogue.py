@@ -274,7 +274,7 @@ CLAIM = Rule(
     "a PersistentVolumeClaim that the cloud cannot mount",
     "A container group mounts what its cloud's API has; other drivers need a machine.",
     "Mount Azure Files inline, or NAS, OSS and disks of Alibaba Cloud.",
-    rejects=(("UnsupportedVolume", r"spec\.volumes\.(persistentVolumeClaim|ephemeral)"),),
+    rejects=(("UnsupportedVolume", r"spec\.volumes\.(persistentVolumeClaim|ephemeral)(\..+)?"),),
 )
 VOLUME = Rule(
     "VN-L-042",
@@ -282,7 +282,7 @@ VOLUME = Rule(
     "a kind of volume, driver or medium that the cloud does not have",
     "A container group mounts what its cloud's API has.",
     "Use emptyDir, configMap, secret, projected or downwardAPI, or the cloud's own file shares.",
-    rejects=(("UnsupportedVolume", r"spec\.volumes\.(?!hostPath$|persistentVolumeClaim$|ephemeral$).+"),),
+    rejects=(("UnsupportedVolume", r"spec\.volumes\.(?!hostPath$|persistentVolumeClaim|ephemeral).+"),),
 )
 MOUNT = Rule(
     "VN-L-043",

@@ -101,6 +101,7 @@ def _azure(place: Placement) -> Cloud:
 def _alibaba(place: Placement) -> Cloud:
     from vnodectl.providers.eci.settings import EciSettings, NodeIdentity
     from vnodectl.providers.eci.translate import Place, translate
+    from vnodectl.providers.eci.volumes import volume_secrets
 
     if place.os_type != "Linux":
         raise UsageError("Elastic Container Instance runs Linux pods only", hint="leave out --os-type")
@@ -125,7 +126,7 @@ def _alibaba(place: Placement) -> Cloud:
                 }
             }
         },
-        volume_secrets=lambda _volume, _namespace: (),
+        volume_secrets=volume_secrets,
         fills=frozenset({"status.podIP", "status.podIPs"}),
         variables_max=240,
     )

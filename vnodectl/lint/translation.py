@@ -108,4 +108,6 @@ def _written(pod: JSON, work: Workload, field: str) -> Steps:
         else:
             value = value.get(step) if isinstance(value, dict) else None
             found.append(step)
+            if step == "persistentVolumeClaim":
+                break  # what follows is in the PersistentVolume
     return work.steps(tuple(found)) if ALL not in found else work.steps(tuple(found[: found.index(ALL)]))
