@@ -65,7 +65,7 @@ async def test_the_custom_role_is_enough_for_a_pod_s_whole_life_in_a_subnet() ->
 async def test_without_one_of_them_no_group_is_made(left_out: str) -> None:
     actions = [one for one in roles.custom_role(SUBSCRIPTION)["Actions"] if one != left_out]
     async with aci_cloud(config=azure(*actions), settings=WITH_SUBNET) as cloud:
-        with pytest.raises(ProviderError, match="(?i)authorization"):
+        with pytest.raises(ProviderError, match=r"(?i)authorization"):
             await cloud.provider.create(make_pod())
 
 
