@@ -14,29 +14,6 @@ from vnodectl.runtime.provider import PodKey, ProbeKind, Seen
 JSON = dict[str, Any]
 
 
-class Direct(FakeProvider):
-    """Its cloud runs no probes, and restarts a container when it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__(hold=True)
-        self.restarts = 0
-        self.failures: list[ProbeKind] = []
-
-    def direct_probes(self, pod: JSON) -> dict[str, frozenset[ProbeKind]]:
-        return {"c": frozenset(ProbeKind)}
-
-    async def restart_container(self, key: PodKey, container: str, *, grace: float) -> None:
-        self.restarts += 1
-        self.run(key)
-
-    def probe_failed(self, key: PodKey, container: str, kind: ProbeKind) -> None:
-        self.failures.append(kind)
-
-    def run(self, key: PodKey) -> None:
-        status = fragment(state=RUNNING, container_id=f"x://{self.restarts}", restarts=self.restarts)
-        self.say(Seen(key, {**status, "podIP": "127.0.0.1"}))
-
-
 class App:
     """A container's server: what it answers by path."""
 
@@ -53,6 +30,31 @@ class App:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return runner
+
+
+class Direct(FakeProvider):
+    """Its cloud runs no probes, and restarts a container when it is told to: `app` is then well again."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__(hold=True)
+        self.app = app
+        self.restarts = 0
+        self.failures: list[ProbeKind] = []
+
+    def direct_probes(self, pod: JSON) -> dict[str, frozenset[ProbeKind]]:
+        return {"c": frozenset(ProbeKind)}
+
+    async def restart_container(self, key: PodKey, container: str, *, grace: float) -> None:
+        self.restarts += 1
+        self.app.codes["/alive"] = 200
+        self.run(key)
+
+    def probe_failed(self, key: PodKey, container: str, kind: ProbeKind) -> None:
+        self.failures.append(kind)
+
+    def run(self, key: PodKey) -> None:
+        status = fragment(state=RUNNING, container_id=f"x://{self.restarts}", restarts=self.restarts)
+        self.say(Seen(key, {**status, "podIP": "127.0.0.1"}))
 
 
 def ready(node: Node) -> str:
@@ -84,7 +86,7 @@ async def test_a_pod_follows_what_its_containers_answer():
                 ("readinessProbe", "/ready", 1),
             )
         }
-        provider = Direct()
+        provider = Direct(app)
         async with a_node(provider) as node:
             key = node.create(containers=[{"name": "c", "image": "i", **probes}])
             await until(lambda: key in provider.groups)
@@ -104,7 +106,6 @@ async def test_a_pod_follows_what_its_containers_answer():
             assert provider.restarts == 0
             app.codes["/alive"] = 500
             await until(lambda: provider.restarts == 1)
-            app.codes["/alive"] = 200
             await until(lambda: node.container()["restartCount"] == 1 and ready(node) == "True")
             told = node.events()
             assert ("Normal", "Killing", "Container c failed liveness probe, will be restarted") in told
