@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -260,9 +261,9 @@ def test_a_new_start_of_the_container_is_probed_anew():
             assert here.look(age=1)["ready"]
             assert len(here.cloud.restarted) == 1
             assert here.look(restarts=1)["ready"] is False
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(10.5)
             assert len(here.cloud.restarted) == 2
-            assert here.look(restarts=1, age=0.1)["ready"] is True
+            assert here.look(restarts=1, age=10.5)["ready"] is True
 
     virtual_time.run(main())
 
@@ -278,6 +279,24 @@ def test_a_kill_that_could_not_be_asked_for_is_asked_for_again(error):
             await asyncio.sleep(16)
             assert [at for _, _, at in cloud.restarted] == [5, 15]
             assert here.events.reasons().count("FailedKillContainer") == 1
+
+    virtual_time.run(main())
+
+
+def test_a_container_that_keeps_failing_is_killed_less_and_less_often():
+    async def main() -> None:
+        runner = Scripted(livenessProbe=[failure("dead")])
+        async with room(runner, **probe("livenessProbe", periodSeconds=1, failureThreshold=1)) as here:
+            restarts = 0
+            for _ in range(3000):
+                here.look(restarts=restarts)
+                await asyncio.sleep(1)
+                restarts = len(here.cloud.restarted)
+            times = [at for _, _, at in here.cloud.restarted]
+            pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+            assert [round(pause, -1) for pause in pauses[:6]] == [10, 20, 40, 80, 160, 300]
+            assert max(pauses) < 310
+            assert here.events.reasons().count("Killing") == len(times)
 
     virtual_time.run(main())
 

@@ -30,6 +30,9 @@ from vnodectl.runtime.provider import (
 log = logging.getLogger(__name__)
 
 _GRACE = 30.0  # terminationGracePeriodSeconds' default
+# A kubelet waits longer and longer before it starts a container that keeps failing, and forgets after a while.
+# When to start is the cloud's affair here, so the time between two kills grows instead.
+_KILL_FIRST, _KILL_MOST, _KILL_FORGET = 10.0, 300.0, 600.0
 _WORDS = {ProbeKind.STARTUP: "Startup", ProbeKind.LIVENESS: "Liveness", ProbeKind.READINESS: "Readiness"}
 _LISTS = ("initContainerStatuses", "containerStatuses")
 
@@ -46,12 +49,21 @@ class _Watched:
 
 
 @dataclass(slots=True)
+class _Kills:
+    """Of one container: when the last one was, in loop time, and what has to lie between it and the next."""
+
+    at: float
+    pause: float
+
+
+@dataclass(slots=True)
 class _Pod:
     """`specs` are the probes to run, by container name; what a provider leaves to us is decided once."""
 
     pod: JSON
     specs: Mapping[str, Mapping[ProbeKind, ProbeSpec]]
     containers: dict[str, _Watched] = field(default_factory=dict)
+    kills: dict[str, _Kills] = field(default_factory=dict)
 
 
 class Probing:
@@ -183,6 +195,8 @@ class Probing:
         watched = self._pods.get(key)
         if watched is None:
             return True
+        if (this := _next_kill(watched.kills.get(name))) is None:
+            return False
         spoken = watched.pod["spec"]
         grace = spoken.get("terminationGracePeriodSeconds") if spec.grace is None else spec.grace
         message = f"Container {name} failed {_WORDS[spec.kind].lower()} probe"
@@ -198,6 +212,7 @@ class Probing:
             log.warning("pod %s: container %s was not restarted: %s", key, name, error)
             self.event(key, name, "FailedKillContainer", error.message)
             return False
+        watched.kills[name] = this
         return True
 
     def event(self, key: PodKey, name: str, reason: str, message: str, *, kind: str = "Warning") -> None:
@@ -224,6 +239,16 @@ class _Reports:
 
     async def kill(self, spec: ProbeSpec) -> bool:
         return await self.probing.kill(self.key, self.name, spec)
+
+
+def _next_kill(last: _Kills | None) -> _Kills | None:
+    """The kill that would be now; None where it is too early for one."""
+    now = asyncio.get_running_loop().time()
+    if last is None or now - last.at > _KILL_FORGET:
+        return _Kills(now, _KILL_FIRST)
+    if now - last.at < last.pause:
+        return None
+    return _Kills(now, min(last.pause * 2, _KILL_MOST))
 
 
 def _statuses(fragment: JSON) -> Iterator[JSON]:
