@@ -7,10 +7,12 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from fake_provider import FakeProvider
+from cut_line import line_to
+from fake_provider import FakeProvider, running
 
 from vnodectl.kube.client import JSON, KubeClient
 from vnodectl.kube.config import connect
@@ -33,9 +35,11 @@ class World:
     provider: FakeProvider
 
     @asynccontextmanager
-    async def node(self, provider: FakeProvider | None = None) -> AsyncIterator[None]:
+    async def node(
+        self, provider: FakeProvider | None = None, client: KubeClient | None = None
+    ) -> AsyncIterator[None]:
         config = KubeletConfig(self.name, ("127.0.0.1",), kubelet_port=0)
-        kubelet = Kubelet(self.client, provider or self.provider, config)
+        kubelet = Kubelet(client or self.client, provider or self.provider, config)
         task = asyncio.create_task(kubelet.run(), name="kubelet under test")
         try:
             await self.eventually(lambda: self.client.get(NODES.path(name=self.name)))
@@ -391,3 +395,35 @@ async def test_what_others_put_on_the_node_stays_and_what_is_ours_comes_back(wor
         assert node["metadata"]["annotations"]["n"] == "1"
         assert foreign in node["spec"]["taints"]
         assert node["spec"]["unschedulable"] is True
+
+
+async def test_an_api_server_that_goes_away_and_comes_back_is_caught_up_with(world: World, control_plane):
+    """For its client it is as if the server were restarted: connections break and calls are refused."""
+    server = urlsplit(world.client.server)
+    async with (
+        await connect(control_plane.kubeconfig) as cut_off,
+        line_to(server.hostname or "", server.port or 443) as line,
+    ):
+        cut_off.server = f"https://127.0.0.1:{line.port}"
+        async with world.node(client=cut_off):
+            stays, goes = await world.create(), await world.create()
+            await world.phase(stays, "Running")
+            await world.phase(goes, "Running")
+            for _ in range(2):
+                await line.cut()
+                comes = await world.create()
+                await world.delete(goes)
+                world.provider.say(Seen(key(stays), running_again(world, stays)))
+                assert key(comes) not in world.provider.groups
+                await line.up()
+                await world.phase(comes, "Running")
+                await world.gone(goes)
+                goes = comes
+            assert key(stays) in world.provider.groups
+            assert (await world.pod(stays))["status"]["phase"] == "Running"
+        assert [one.key for one in world.provider.created].count(key(stays)) == 1
+
+
+def running_again(world: World, pod: JSON) -> JSON:
+    """What the cloud says of the pod while nobody can be told."""
+    return running(world.provider.groups[key(pod)])

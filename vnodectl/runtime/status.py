@@ -93,7 +93,8 @@ def phase(spec: JSON, status: JSON) -> str:
         for container in spec.get("initContainers") or ()
         if container.get("restartPolicy") == "Always"
     }
-    for init in status.get("initContainerStatuses") or ():
+    inits = status.get("initContainerStatuses") or ()
+    for init in inits:
         ended = (init.get("state") or {}).get("terminated")
         if init["name"] in sidecars:
             continue
@@ -103,6 +104,13 @@ def phase(spec: JSON, status: JSON) -> str:
         if ended.get("exitCode") != 0:
             return "Failed" if policy == "Never" else "Pending"
     running = waiting = stopped = failed = 0
+    begun = any("waiting" not in (one.get("state") or {}) for one in status.get("containerStatuses") or ())
+    for sidecar in (init for init in inits if init["name"] in sidecars):
+        # One that runs keeps the pod Running; until it has started, nothing after it has.
+        state = sidecar.get("state") or {}
+        running += "running" in state
+        if not begun and not sidecar.get("started") and "terminated" not in state:
+            return "Pending"
     names = {container["name"] for container in spec["containers"]}
     for container in status.get("containerStatuses") or ():
         if container["name"] not in names:

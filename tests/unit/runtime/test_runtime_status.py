@@ -154,3 +154,52 @@ def test_conditions_of_others_are_not_ours_to_send():
     wanted = compute(stored, None, now=NOW, host_ips=())
     assert "DisruptionTarget" not in conditions(wanted)
     assert differs(stored, wanted)
+
+
+def sidecar(**changes):
+    return {**container("s", state=RUNNING, ready=True), **changes}
+
+
+@pytest.mark.parametrize(
+    ("side", "app", "expected"),
+    [
+        (sidecar(), container(state=RUNNING), "Running"),
+        (sidecar(started=False), container(), "Pending"),
+        (sidecar(), container(), "Pending"),
+        (sidecar(state={"waiting": {}}, started=False), container(state=RUNNING), "Running"),
+        # The others are done: the pod is over when its sidecars are, whatever they end with.
+        (sidecar(), container(state=ended(0)), "Running"),
+        (sidecar(state=ended(143), started=False), container(state=ended(0)), "Succeeded"),
+        (sidecar(state=ended(143), started=False), container(state=ended(3)), "Failed"),
+    ],
+)
+def test_sidecars_hold_the_phase_as_long_as_they_run(side, app, expected):
+    spec = {
+        "restartPolicy": "Never",
+        "initContainers": [{"name": "s", "restartPolicy": "Always"}],
+        "containers": [{"name": "c"}],
+    }
+    assert phase(spec, {"initContainerStatuses": [side], "containerStatuses": [app]}) == expected
+
+
+def test_a_failed_init_container_fails_the_pod_though_its_sidecar_was_ended():
+    spec = {
+        "restartPolicy": "Never",
+        "initContainers": [{"name": "s", "restartPolicy": "Always"}, {"name": "i"}],
+        "containers": [{"name": "c"}],
+    }
+    inits = [sidecar(state=ended(143), started=False), container("i", state=ended(1))]
+    assert phase(spec, {"initContainerStatuses": inits, "containerStatuses": [container()]}) == "Failed"
+
+
+def test_a_last_word_is_only_said_onto_the_version_it_is_about():
+    subject = pod(restartPolicy="Never")
+    subject["metadata"]["resourceVersion"] = "7"
+    running = compute(
+        subject, {"containerStatuses": [container(state=RUNNING, ready=True)]}, now=NOW, host_ips=[]
+    )
+    assert "resourceVersion" not in patch(subject, running)["metadata"]
+    over = compute(subject, {"containerStatuses": [container(state=ended(0))]}, now=NOW, host_ips=[])
+    assert patch(subject, over)["metadata"] == {"uid": "u-1", "resourceVersion": "7"}
+    subject["status"] = over
+    assert "resourceVersion" not in patch(subject, over)["metadata"]

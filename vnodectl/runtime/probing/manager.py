@@ -30,7 +30,7 @@ from vnodectl.runtime.provider import (
 log = logging.getLogger(__name__)
 
 _GRACE = 30.0  # terminationGracePeriodSeconds' default
-# A kubelet waits longer and longer before it starts a container that keeps failing, and forgets after a while.
+# A kubelet waits longer and longer before it starts a container that keeps failing, and forgets in time.
 # When to start is the cloud's affair here, so the time between two kills grows instead.
 _KILL_FIRST, _KILL_MOST, _KILL_FORGET = 10.0, 300.0, 600.0
 _WORDS = {ProbeKind.STARTUP: "Startup", ProbeKind.LIVENESS: "Liveness", ProbeKind.READINESS: "Readiness"}
