@@ -308,7 +308,15 @@ async def test_what_is_optional_is_left_out_with_an_event(node: Node):
     [
         ("hostNetwork", {"hostNetwork": True}),
         ("hostPID", {"hostPID": True}),
-        ("volumes", {"volumes": [{"name": "v", "iscsi": {"targetPortal": "a", "iqn": "b", "lun": 0}}]}),
+        (
+            "volumes",
+            {
+                "volumes": [{"name": "v", "iscsi": {"targetPortal": "a", "iqn": "b", "lun": 0}}],
+                "containers": [
+                    {"name": "c", "image": "i", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+                ],
+            },
+        ),
     ],
 )
 async def test_what_no_virtual_node_can_do_is_refused_by_field(node: Node, field: str, spec: JSON):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from vnodectl.engines.api import (
     GroupPhase,
     GroupSpec,
     GroupStatus,
+    Hook,
     LogQuery,
     Mount,
     NoSuchGroup,
@@ -564,3 +566,33 @@ async def test_many_groups_at_once(engine, shell):
         await engine.create(group(shell(LOOP), name=f"g{index}", termination_grace=0))
     for index in range(8):
         await until(engine, lambda status: runs(status.containers[0]), f"g{index}")
+
+
+async def test_hooks_and_sidecars(engine, shell, tmp_path):
+    (tmp_path / "notes").mkdir()
+
+    def note(text: str) -> Hook:
+        return Hook(command=("sh", "-c", f"echo {text} >> /notes/all"))
+
+    mounts = (Mount("notes", "/notes"),)
+    side = shell(
+        f"echo side >> /notes/all; trap 'echo side-bye >> /notes/all; exit' TERM; {LOOP}", name="side"
+    )
+    web = shell(f"trap 'echo web-bye >> /notes/all; exit' TERM; {LOOP}")
+    await engine.create(
+        group(
+            replace(web, mounts=mounts, post_start=note("started"), pre_stop=note("stopping")),
+            init_containers=(replace(side, mounts=mounts, sidecar=True),),
+            volumes={"notes": VolumeSpec(host_path=str(tmp_path / "notes"))},
+            termination_grace=20,
+        )
+    )
+    status = await until(engine, lambda status: runs(status.containers[0]))
+    assert runs(status.init_containers[0])
+    watch = engine.watch()
+    await engine.delete("g")
+    async with asyncio.timeout(60):
+        while not isinstance(await anext(watch), GroupGone):
+            pass
+    said = (tmp_path / "notes" / "all").read_text().split()
+    assert said == ["side", "started", "stopping", "web-bye", "side-bye"]
