@@ -70,6 +70,7 @@ async def test_it_serves_until_it_is_told_to_stop_and_leaves_nothing(
     options = ("--seed", str(seeded), "--ready-file", str(ready), "--state-dir", str(state))
     async with serving(*options, "--scope", "emulated") as (process, where):
         assert json.loads(ready.read_text()) == where
+        assert {"graphEndpoint", "metricsEndpoint", "imdsEndpoint", "proxyUrl"} <= set(where)
         assert where["engines"] == {"Linux": "simulated", "Windows": "simulated"}
         async with sdk(where) as client:
             script = {"command": ["sh", "-c", "exit 3"]}

@@ -34,9 +34,14 @@ async def azure(
 
 
 @asynccontextmanager
-async def socket(emulator: AzureEmulator, uri: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+async def socket(
+    emulator: AzureEmulator, uri: str, headers: dict[str, str] | None = None
+) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     trust = ssl.create_default_context(cafile=str(emulator.ca_file))
-    async with aiohttp.ClientSession() as session, session.ws_connect(uri, ssl=trust) as opened:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(uri, ssl=trust, headers=headers) as opened,
+    ):
         yield opened
 
 
@@ -130,6 +135,22 @@ async def test_attach_gives_the_output() -> None:
         async with socket(emulator, answer.web_socket_uri) as opened:
             await opened.send_str(answer.password)
             assert await opened.receive_bytes() == b"hello\r\n"
+
+
+async def test_attach_takes_the_password_as_a_header_too() -> None:
+    """As the service's description of attach has it."""
+    engine = ScriptedEngine()
+    engine.output["web"] = b"hello\r\n"
+    async with azure(engine) as (emulator, sdk):
+        for good in (True, False):
+            answer = await sdk.aci.containers.attach(GROUP, "web", "web")
+            header = {"Authorization": answer.password if good else "wrong"}
+            async with socket(emulator, answer.web_socket_uri, header) as opened:
+                if good:
+                    assert await opened.receive_bytes() == b"hello\r\n"
+                else:
+                    assert (await opened.receive()).type is WSMsgType.CLOSE
+                    assert opened.close_code == 1008
 
 
 async def test_a_windows_group_runs_on_its_own_engine_and_says_that_it_is_simulated() -> None:

@@ -220,7 +220,7 @@ class Assembly:
         plan = self._plan
         seed = azure_seed(plan.identity, self._layout.kubeconfig)
         endpoints = await self._emulator("azure", serving, seed, "armEndpoint")
-        self._say(f"emulated Azure at {endpoints['armEndpoint']}")
+        self._say(f"emulated Azure at {endpoints['armEndpoint']}, proxy for it {endpoints['proxyUrl']}")
         return environment.for_azure(
             plan.identity,
             arm=endpoints["armEndpoint"],
