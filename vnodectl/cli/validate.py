@@ -161,7 +161,7 @@ async def _validate(settings: Settings, chosen: Options) -> tuple[Validation, Re
     cloud = cloud_of(settings)
     name = names.connector_name(settings.connector_name or cloud.connector_name)
     os_types = cloud.os_types(settings.os_type) if settings.os_type else ()
-    region = cloud.region(settings) or ""
+    region = cloud.named_region(settings) or ""
     named = cloud.names_cluster(settings)
     async with AsyncExitStack() as stack:
         account = await stack.enter_async_context(open_account(settings)) if named else None

@@ -107,7 +107,7 @@ def make_removal_plan(
         raise UsageError("--drain and --force exclude each other")
     cloud = cloud_of(settings)
     os_types = cloud.os_types(settings.os_type or "Linux")
-    region = cloud.region(settings)
+    region = cloud.named_region(settings)
     if region:
         for os_type in os_types:
             cloud.connector(settings, os_type, region, 1)

@@ -36,7 +36,6 @@ ENVIRONMENT: Mapping[str, str | tuple[str, ...]] = {
     "release_name": "VNODECTL_RELEASE_NAME",
     "webhook": "VNODECTL_WEBHOOK",
     "cluster_id": "VNODECTL_CLUSTER_ID",
-    "region": ("ALIBABA_CLOUD_REGION_ID", "ECI_REGION"),
     "vswitch": "ECI_VSWITCH",
     "security_group": "ECI_SECURITY_GROUP",
     "resource_group_id": "ECI_RESOURCE_GROUP_ID",
@@ -46,6 +45,7 @@ ENVIRONMENT: Mapping[str, str | tuple[str, ...]] = {
     "environment_client_id": "AZURE_CLIENT_ID",
     "environment_access_key": ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ECI_ACCESS_KEY"),
     "environment_ram_role": "ALIBABA_CLOUD_ROLE_ARN",
+    "environment_region": ("ALIBABA_CLOUD_REGION_ID", "ECI_REGION"),
 }
 """Settings and the variables that name them; the first that says something counts. Credentials have rules
 of their own: `identity`."""
@@ -60,7 +60,8 @@ class Settings:
     `client_secret` is the secret that belongs to `service_principal`; the `environment_*` pair is the
     service principal of AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (or its file). `secret_key` and
     `security_token` belong to `access_key`, and the environment has the like. `vswitch` is a list with
-    commas, `ram_role` and `oidc_provider` are ARNs.
+    commas, `ram_role` and `oidc_provider` are ARNs. `environment_region` is where Alibaba Cloud's own tools
+    are: a connector may be elsewhere.
     """
 
     cloud: str | None = None
@@ -115,6 +116,7 @@ class Settings:
     environment_secret_key: str | None = field(default=None, repr=False)
     environment_security_token: str | None = field(default=None, repr=False)
     environment_ram_role: str | None = None
+    environment_region: str | None = None
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from vnodectl.connector.identity import AccessKey, InstanceRole, RamRole
 from vnodectl.connector.plan import Facts, Plan, make_plan, precheck
+from vnodectl.connector.removal import make_removal_plan
 from vnodectl.connector.settings import Settings, layered
 from vnodectl.connector.values import values
 from vnodectl.errors import UsageError
@@ -178,11 +180,18 @@ def test_the_add_on_s_variables_and_the_sdk_s() -> None:
     }
     settings = layered({"vswitch": ["vsw-9", "vsw-8"]}, environ, {"webhook": False, "vswitch": ["no"]})
     assert (settings.vswitch, settings.security_group) == ("vsw-9,vsw-8", "sg-1")
-    assert (settings.environment_access_key, settings.region) == ("eci", "cn-beijing")
+    assert (settings.environment_access_key, settings.environment_region) == ("eci", "cn-beijing")
     assert settings.webhook == "false"
     environ |= {"ALIBABA_CLOUD_ACCESS_KEY_ID": "sdk", "ALIBABA_CLOUD_REGION_ID": "cn-hangzhou"}
     settings = layered({}, environ, {})
-    assert (settings.environment_access_key, settings.region) == ("sdk", "cn-hangzhou")
+    assert (settings.environment_access_key, settings.environment_region) == ("sdk", "cn-hangzhou")
+
+
+def test_where_the_tools_are_is_where_to_install_but_not_which_connector_is_meant() -> None:
+    here = Settings(**{**PLACE, **KEY, "region": None, "environment_region": "cn-beijing"})
+    assert make_plan(here, Facts()).connectors[0].region == "cn-beijing"
+    assert make_removal_plan(here).region is None
+    assert make_removal_plan(replace(here, region="cn-hangzhou")).region == "cn-hangzhou"
 
 
 @pytest.mark.parametrize("key", ["secret-key", "security-token"])

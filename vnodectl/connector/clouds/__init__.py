@@ -50,7 +50,10 @@ class Cloud(Protocol):
     def os_types(self, text: str) -> tuple[str, ...]: ...
 
     def region(self, settings: Settings) -> str | None:
-        """The region that was named, None where none was."""
+        """The region to install in, as far as settings say; None where none was named."""
+
+    def named_region(self, settings: Settings) -> str | None:
+        """The region of the connector that is meant; None for one wherever it is found."""
 
     def names_cluster(self, settings: Settings) -> bool:
         """Whether a cluster is named that this cloud can give credentials for."""

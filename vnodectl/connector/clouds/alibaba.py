@@ -95,6 +95,10 @@ class _Alibaba:
         return wanted
 
     def region(self, settings: Settings) -> str | None:
+        found = settings.region or settings.environment_region
+        return names.alibaba_region(found) if found else None
+
+    def named_region(self, settings: Settings) -> str | None:
         return names.alibaba_region(settings.region) if settings.region else None
 
     def names_cluster(self, settings: Settings) -> bool:

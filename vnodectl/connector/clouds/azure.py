@@ -104,6 +104,9 @@ class _Azure:
     def region(self, settings: Settings) -> str | None:
         return names.azure_region(settings.location) if settings.location else None
 
+    def named_region(self, settings: Settings) -> str | None:
+        return self.region(settings)
+
     def names_cluster(self, settings: Settings) -> bool:
         return aks_cluster(settings) is not None
 
