@@ -85,8 +85,8 @@ class Target:
     `cluster_resource_group` and `cluster` name an AKS cluster; `resource_group`, `region` and `subnet_id`
     say where container groups go; `tenant` is the connector's. `caller` is the client id that the session
     itself signs in with, where it is known; `chart` is a reference as the user gave it, "" for the chart that
-    is built in. `gpu` (e.g. V100), `zone`, `cpu` (cores) and `memory` (GB) are of the largest pod that is to
-    run.
+    is built in; `webhook` whether labels send pods to the nodes. `gpu` (e.g. V100), `zone`, `cpu` (cores) and
+    `memory` (GB) are of the largest pod that is to run.
     """
 
     connectors: tuple[Connector, ...] = ()
@@ -101,6 +101,7 @@ class Target:
     identity: IdentityRef = field(default_factory=IdentityRef)
     caller: str = ""
     chart: str = ""
+    webhook: bool = False
     gpu: str = ""
     zone: str = ""
     cpu: float = 0.0
@@ -122,6 +123,7 @@ class Target:
             identity=IdentityRef.of(plan.identity),
             caller=caller,
             chart=plan.chart,
+            webhook=plan.webhook,
             alibaba=AlibabaTarget.of(plan),
         )
 
@@ -141,6 +143,7 @@ class Target:
             cloud=str(values.get("cloud") or "azure"),
             subnet_id=str(azure.get("subnetId") or ""),
             tenant=str(azure.get("tenantId") or ""),
+            webhook=bool((values.get("webhook") or {}).get("enabled")),
             identity=IdentityRef(str(identity.get("type") or ""), str(identity.get("clientId") or "")),
             alibaba=AlibabaTarget(
                 str(there.get("region") or ""),
