@@ -6,7 +6,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -62,18 +62,21 @@ async def arranged(kube: KubeClient, case: Case) -> AsyncIterator[str]:
 
 async def counted(kube: KubeClient, path: str) -> None:
     """Until the controller has counted what the quota is about: before that, nothing is admitted."""
-    async for event in kube.watch(
-        path.rpartition("/")[0], {"fieldSelector": "metadata.name=tight", "timeoutSeconds": 30}
-    ):
-        if (event["object"].get("status") or {}).get("hard"):
-            return
+    params = {"fieldSelector": "metadata.name=tight", "timeoutSeconds": 30}
+    async with aclosing(kube.watch(path.rpartition("/")[0], params)) as events:
+        async for event in events:
+            if (event["object"].get("status") or {}).get("hard"):
+                return
+    raise AssertionError("the quota was never counted")
 
 
 async def peopled(kube: KubeClient, namespace: str) -> None:
     """Until the namespace has its default service account: pods without one are refused."""
-    async for event in kube.watch(SERVICE_ACCOUNTS.path(namespace), {"timeoutSeconds": 30}):
-        if event["object"].get("metadata", {}).get("name") == "default":
-            return
+    async with aclosing(kube.watch(SERVICE_ACCOUNTS.path(namespace), {"timeoutSeconds": 30})) as events:
+        async for event in events:
+            if event["object"].get("metadata", {}).get("name") == "default":
+                return
+    raise AssertionError("the namespace has no default service account")
 
 
 async def outcome(kube: KubeClient, case: Case, namespace: str) -> list[Outcome]:

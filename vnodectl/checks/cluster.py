@@ -59,6 +59,8 @@ async def caller_rights(context: Context) -> Answer:
         return passed("the caller is an administrator of the cluster")
     namespace = context.target.namespace
     own, granted = rights.own(namespace), rights.granted(namespace)
+    if context.target.webhook:
+        own = tuple(dict.fromkeys((*own, *rights.webhook(namespace))))
     refused = await _refused(context.kube, own)
     not_held = await _refused(context.kube, granted)
     if not_held and await _refused(context.kube, rights.escalation(namespace)):

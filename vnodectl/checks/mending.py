@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from vnodectl.checks.model import Outcome, Repair, Report
+from vnodectl.checks.model import Outcome, Repair, Report, Verdict
 from vnodectl.checks.runner import run_until
 from vnodectl.errors import VnodectlError
 
@@ -46,8 +47,8 @@ async def mend(
     """The last report, and what was done.
 
     `agree` is shown the outcomes that can be mended and says whether to go on; `apply` carries one repair
-    out. Cloud rights and registrations take their time to arrive: checks that were mended are asked for
-    `patience` seconds until nothing fails.
+    out. Cloud rights and registrations take their time to arrive: what was mended is asked for again until
+    it passes, for `patience` seconds at most.
     """
     report = await ask()
     done: dict[tuple[str, str], Mended] = {}
@@ -57,13 +58,21 @@ async def mend(
             break
         for outcome in fresh:
             done[_key(outcome)] = await _carry_out(outcome, apply)
-        worked = any(not one.problem for one in done.values())
-        report = await run_until(ask, wait=patience if worked else 0)
-    passing = {one.check.id for one in report.outcomes if one.attempts and not one.answer.cause}
+        worked = frozenset(one.id for one in done.values() if not one.problem)
+        report = await run_until(ask, wait=patience, enough=partial(_all_pass, worked))
+    passing = _passing(report)
     return report, [
         Mended(one.id, one.repair, one.problem, one.hint, not one.problem and one.id in passing)
         for one in done.values()
     ]
+
+
+def _all_pass(ids: frozenset[str], report: Report) -> bool:
+    return ids <= _passing(report)
+
+
+def _passing(report: Report) -> set[str]:
+    return {outcome.check.id for outcome in report.outcomes if outcome.verdict is Verdict.PASSED}
 
 
 def _mendable(report: Report) -> list[Outcome]:

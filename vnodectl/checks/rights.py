@@ -94,6 +94,7 @@ def webhook(namespace: str) -> tuple[Right, ...]:
         *_rights(_MANAGE, kind, "admissionregistration.k8s.io"),
         *_rights(_MANAGE, ["services"], namespace=namespace),
         *_rights(("get", "update"), ["secrets"], namespace=namespace),
+        *_rights(("get",), ["namespaces"]),
     )
 
 

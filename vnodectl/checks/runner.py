@@ -156,8 +156,14 @@ async def run(
     return Report(tuple(outcomes[check.id].result() for check in checks), clock() - began)
 
 
-async def run_until(ask: Callable[[], Awaitable[Report]], *, wait: float, interval: float = 5.0) -> Report:
-    """Run again, `interval` seconds after the last run, until it is ok or `wait` seconds are over.
+async def run_until(
+    ask: Callable[[], Awaitable[Report]],
+    *,
+    wait: float,
+    interval: float = 5.0,
+    enough: Callable[[Report], bool] = lambda report: report.ok,
+) -> Report:
+    """Run again, `interval` seconds after the last run, until it is `enough` or `wait` seconds are over.
 
     `ask` makes one whole run with a context of its own: facts are not carried over. The last report.
     """
@@ -165,7 +171,7 @@ async def run_until(ask: Callable[[], Awaitable[Report]], *, wait: float, interv
     deadline = loop.time() + wait
     while True:
         report = await ask()
-        if report.ok or loop.time() + interval > deadline:
+        if enough(report) or loop.time() + interval > deadline:
             return report
         await asyncio.sleep(interval)
 

@@ -83,9 +83,10 @@ class Target:
     """Empty strings mean "not given".
 
     `cluster_resource_group` and `cluster` name an AKS cluster; `resource_group`, `region` and `subnet_id`
-    say where container groups go; `caller` is the client id that the session itself signs in with, where it
-    is known; `chart` is a reference as the user gave it, "" for the chart that is built in. `gpu`
-    (e.g. V100), `zone`, `cpu` (cores) and `memory` (GB) are of the largest pod that is to run.
+    say where container groups go; `tenant` is the connector's. `caller` is the client id that the session
+    itself signs in with, where it is known; `chart` is a reference as the user gave it, "" for the chart that
+    is built in; `webhook` whether labels send pods to the nodes. `gpu` (e.g. V100), `zone`, `cpu` (cores) and
+    `memory` (GB) are of the largest pod that is to run.
     """
 
     connectors: tuple[Connector, ...] = ()
@@ -96,9 +97,11 @@ class Target:
     region: str = ""
     cloud: str = "azure"
     subnet_id: str = ""
+    tenant: str = ""
     identity: IdentityRef = field(default_factory=IdentityRef)
     caller: str = ""
     chart: str = ""
+    webhook: bool = False
     gpu: str = ""
     zone: str = ""
     cpu: float = 0.0
@@ -116,9 +119,11 @@ class Target:
             region=plan.target.region,
             cloud=plan.cloud,
             subnet_id=plan.azure.subnet_id if plan.azure else "",
+            tenant=plan.azure.tenant_id if plan.azure else "",
             identity=IdentityRef.of(plan.identity),
             caller=caller,
             chart=plan.chart,
+            webhook=plan.webhook,
             alibaba=AlibabaTarget.of(plan),
         )
 
@@ -137,6 +142,8 @@ class Target:
             region=connectors[0].region if connectors else "",
             cloud=str(values.get("cloud") or "azure"),
             subnet_id=str(azure.get("subnetId") or ""),
+            tenant=str(azure.get("tenantId") or ""),
+            webhook=bool((values.get("webhook") or {}).get("enabled")),
             identity=IdentityRef(str(identity.get("type") or ""), str(identity.get("clientId") or "")),
             alibaba=AlibabaTarget(
                 str(there.get("region") or ""),

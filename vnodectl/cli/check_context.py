@@ -163,6 +163,7 @@ def _target(settings: Settings, wishes: Wishes, facts: Facts) -> Target:
         region=region,
         cloud=cloud.name,
         subnet_id=settings.subnet_id or "",
+        tenant=settings.tenant or "",
         identity=_identity(settings),
         chart=settings.chart_url or "",
         gpu=wishes.gpu,

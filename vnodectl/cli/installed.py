@@ -25,6 +25,8 @@ def tell_report(report: Report) -> None:
         complain(f"{problem.check.id}: {problem.answer.cause or problem.check.title}", problem.answer.fix)
     if not report.ok:
         note("nothing was changed")
+    if mendable := [one.check.id for one in report.failures if one.answer.repair is not None]:
+        note(f"{', '.join(mendable)} can be mended: vnodectl check --fix, with the same options")
 
 
 def write_installed(results: Sequence[Installed]) -> None:

@@ -231,19 +231,26 @@ async def _check(
     steps: list[Step], account: Account | None, cluster: Cluster, skip: tuple[str, ...]
 ) -> Report:
     from vnodectl.checks.catalog import run_upgrade_checks
+    from vnodectl.checks.registry import open_registries
     from vnodectl.checks.target import Target
     from vnodectl.connector.clouds.alibaba_account import AlibabaAccount
     from vnodectl.connector.clouds.azure_account import AzureAccount
 
     connectors = [step.connector for step in steps]
-    return await run_upgrade_checks(
-        Target.from_values(connectors, steps[0].namespace, steps[0].values),
-        [manifest for step in steps for manifest in step.after],
-        kube=cluster.kube,
-        azure=account.session if isinstance(account, AzureAccount) else None,
-        alibaba=await account.session(connectors[0].region) if isinstance(account, AlibabaAccount) else None,
-        skip=skip,
-    )
+    azure = account.session if isinstance(account, AzureAccount) else None
+    async with open_registries(cluster.kube) as registry:
+        return await run_upgrade_checks(
+            Target.from_values(connectors, steps[0].namespace, steps[0].values),
+            [manifest for step in steps for manifest in step.after],
+            kube=cluster.kube,
+            azure=azure,
+            alibaba=(
+                await account.session(connectors[0].region) if isinstance(account, AlibabaAccount) else None
+            ),
+            registry=registry,
+            caller=azure.settings.client_id if azure is not None else "",
+            skip=skip,
+        )
 
 
 def _show(outcome: Outcome, output: Format) -> int:

@@ -94,7 +94,15 @@ def alibaba_seed(key: AccessKey, kubeconfig: Path, service_account_keys: Path | 
             for number, (switch, zone) in enumerate(zip(DEMO_VSWITCHES, zones, strict=True))
         ],
         "securityGroups": [{"id": DEMO_SECURITY_GROUP, "vpc": _VPC}],
-        "natGateways": [{"id": "ngw-demo", "vpc": _VPC, "eips": ["eip-demo"], "snatTable": "stb-demo"}],
+        "natGateways": [
+            {
+                "id": "ngw-demo",
+                "vpc": _VPC,
+                "eips": ["eip-demo"],
+                "snatTable": "stb-demo",
+                "snatEntries": [{"id": "snat-demo", "eips": ["eip-demo"], "cidr": "172.16.0.0/12"}],
+            }
+        ],
         "eips": [
             {
                 "id": "eip-demo",

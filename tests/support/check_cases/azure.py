@@ -168,6 +168,7 @@ CASES = (
     Case("VN-AZ-001", "it works", PASSED, evidence=SUBSCRIPTION),
     Case("VN-AZ-001", "disabled", cause="is Disabled", seed={"subscriptionState": "Disabled"}),
     Case("VN-AZ-001", "past due", WARNING, "is PastDue", seed={"subscriptionState": "PastDue"}),
+    Case("VN-AZ-001", "another tenant", cause="in another tenant", target={"tenant": NOBODY}),
     Case("VN-AZ-001", "a wrong secret", options={"secret": "wrong-s3cr3t-marker"}),
     Case("VN-AZ-002", "registered", PASSED),
     Case(

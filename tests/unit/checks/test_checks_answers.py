@@ -269,6 +269,16 @@ async def test_rights_that_are_missing_are_named():
     assert found.answer.fix.startswith("kubectl create clusterrolebinding")
 
 
+async def test_a_webhook_wants_rights_of_its_own():
+    right = "create mutatingwebhookconfigurations.admissionregistration.k8s.io"
+    async with a_cluster() as (api, kube):
+        api.allowed = grants(right)
+        assert (await outcome("VN-KUBE-003", kube=kube)).verdict is Verdict.PASSED
+        found = await outcome("VN-KUBE-003", kube=kube, target=replace(TARGET, webhook=True))
+    assert found.verdict is Verdict.FAILED
+    assert right in found.answer.evidence
+
+
 @pytest.mark.parametrize(
     ("refused", "verdict"),
     [

@@ -59,7 +59,7 @@ def test_the_webhook_takes_what_its_roles_grant(repository):
         for resource in named
         for verb in verbs
     }
-    assert len(granted) == 4
+    assert len(granted) == 5
     assert granted <= {(right.verb, right.resource) for right in rights.webhook(NAMESPACE)}
 
 

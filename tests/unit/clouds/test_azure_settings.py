@@ -143,3 +143,22 @@ def test_registries_take_a_token_of_their_own_in_the_public_cloud_only() -> None
         {"VNODECTL_ARM_ENDPOINT": "https://management.chinacloudapi.cn", "HOME": "/nowhere"}
     )
     assert china.registry_scope == china.scope
+
+
+def test_graph_is_the_cloud_s_own_or_where_everything_is_or_where_it_is_said() -> None:
+    public = AzureSettings()
+    assert (public.graph_endpoint, public.graph_scope) == (
+        "https://graph.microsoft.com",
+        "https://graph.microsoft.com/.default",
+    )
+    china = AzureSettings.from_environment({"VNODECTL_ARM_ENDPOINT": "https://management.chinacloudapi.cn"})
+    assert china.graph_endpoint == "https://microsoftgraph.chinacloudapi.cn"
+    private = AzureSettings(arm_endpoint="https://127.0.0.1:8443")
+    assert private.graph_endpoint == "https://127.0.0.1:8443"
+    named = AzureSettings.from_environment(
+        {
+            "VNODECTL_ARM_ENDPOINT": "https://127.0.0.1:8443",
+            "VNODECTL_GRAPH_ENDPOINT": "https://127.0.0.1:9443/",
+        }
+    )
+    assert named.graph_endpoint == "https://127.0.0.1:9443"

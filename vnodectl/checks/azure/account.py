@@ -26,6 +26,13 @@ async def subscription(context: Context) -> Answer:
         return (
             warned(cause, evidence=evidence, fix=fix) if usable else failed(cause, evidence=evidence, fix=fix)
         )
+    tenant, wanted = str(body.get("tenantId") or ""), context.target.tenant
+    if tenant and wanted and tenant.lower() != wanted.lower():
+        return failed(
+            "the subscription is in another tenant than the connector signs in to",
+            evidence=f"{evidence} in {tenant}, not {wanted}",
+            fix=f"az account show --subscription {evidence.split()[0]} --query tenantId  # then --tenant",
+        )
     return passed(evidence)
 
 
