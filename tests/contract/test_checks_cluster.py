@@ -10,7 +10,7 @@ from email.utils import formatdate
 import pytest
 from support.canned_helm import CannedHelm, CannedRegistry
 from support.check_cases.case import Case, pastes
-from support.check_cases.cluster import CASES, TARGET
+from support.check_cases.cluster import CASES, TARGET, placed
 from support.fake_api import client, fake_cluster, status
 
 from vnodectl.checks.catalog import all_checks
@@ -31,7 +31,7 @@ async def test_each_case_is_told_and_told_again_by_a_replay(case: Case) -> None:
     given = case.options.get("helm")
     helm = HelmProgram(given) if isinstance(given, str) else given or CannedHelm()
     async with fake_cluster() as (api, kube):
-        for kind, namespace, body in case.options["objects"]:
+        for kind, namespace, body in placed(case):
             api.put(kind.plural, json.loads(json.dumps(body)), namespace=namespace or "")
         fake = dict(case.options.get("fake") or {})
         if "ahead" in fake:

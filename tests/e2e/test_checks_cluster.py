@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.canned_helm import CannedHelm, CannedRegistry
 from support.check_cases.case import Case
-from support.check_cases.cluster import CASES, NAMESPACE, QUOTAS, TARGET
+from support.check_cases.cluster import CASES, NAMESPACE, QUOTAS, TARGET, placed
 from support.sandboxes import Sandbox
 
 from vnodectl.checks.catalog import all_checks
@@ -42,7 +42,7 @@ async def arranged(kube: KubeClient, case: Case) -> AsyncIterator[str]:
     own = f"checks-{uuid.uuid4().hex[:8]}"
     made: list[str] = []
     try:
-        for kind, namespace, body in case.options["objects"]:
+        for kind, namespace, body in placed(case):
             content = json.loads(json.dumps(body).replace(NAMESPACE, own).replace("checks-vnode", own))
             place = own if namespace == NAMESPACE else namespace
             await kube.create(kind.path(place), content)

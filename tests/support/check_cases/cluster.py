@@ -63,8 +63,7 @@ def node(name: str = "checks-vnode", *, virtual: bool = True) -> Placed:
 
 
 def lease(age: float, name: str = "checks-vnode") -> Placed:
-    renewed = (datetime.now(tz=UTC) - timedelta(seconds=age)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    spec = {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": renewed}
+    spec = {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": timedelta(seconds=-age)}
     return LEASES, NODE_LEASE_NAMESPACE, {"metadata": {"name": name}, "spec": spec}
 
 
@@ -89,6 +88,19 @@ def case(
     return Case(
         id_, name, verdict, cause, evidence, target=target or {}, options={"objects": objects, **options}
     )
+
+
+def placed(case: Case) -> list[Placed]:
+    """The case's objects, with times that are told from now on: cases are made long before they are asked."""
+
+    def told(value: Any) -> Any:
+        if isinstance(value, timedelta):
+            return (datetime.now(tz=UTC) + value).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        if isinstance(value, dict):
+            return {key: told(one) for key, one in value.items()}
+        return [told(one) for one in value] if isinstance(value, list) else value
+
+    return [(kind, where, told(body)) for kind, where, body in case.options["objects"]]
 
 
 EVERYTHING = [{"operator": "Exists"}]
