@@ -38,7 +38,10 @@ _TOKEN_JITTER = 10.0
 
 @dataclass(frozen=True, slots=True)
 class _Token:
+    """Times in the event loop's."""
+
     text: str = field(repr=False)
+    made_at: float
     renew_at: float
 
 
@@ -105,15 +108,15 @@ class Lookups:
         self._lists: _Shared[list[JSON]] = _Shared()
         self._tokens: dict[PodKey, dict[TokenRequest, _Token]] = {}
 
-    async def facts(self, key: PodKey, pod: JSON) -> Facts:
-        """Everything `pod` refers to; absent objects are None."""
+    async def facts(self, key: PodKey, pod: JSON, *, token_age: float = float("inf")) -> Facts:
+        """Everything `pod` refers to; absent objects are None. Tokens are at most `token_age` seconds old."""
         try:
-            return await self._facts(key, pod, needs(pod))
+            return await self._facts(key, pod, needs(pod), token_age)
         except ExceptionGroup as group:
             # Several reads may fail together; for the pod the first is as good a cause as all of them.
             raise group.exceptions[0] from None
 
-    async def _facts(self, key: PodKey, pod: JSON, wanted: Needs) -> Facts:
+    async def _facts(self, key: PodKey, pod: JSON, wanted: Needs, token_age: float) -> Facts:
         async with asyncio.TaskGroup() as group:
 
             def start(resource: Resource, name: str) -> asyncio.Task[JSON | None]:
@@ -121,7 +124,10 @@ class Lookups:
 
             config_maps = {name: start(CONFIG_MAPS, name) for name in wanted.config_maps}
             secrets = {name: start(SECRETS, name) for name in wanted.secrets}
-            tokens = {request: group.create_task(self.token(key, pod, request)) for request in wanted.tokens}
+            tokens = {
+                request: group.create_task(self.token(key, pod, request, max_age=token_age))
+                for request in wanted.tokens
+            }
             services = group.create_task(self._services(key.namespace)) if wanted.services else None
             claims = {
                 name: group.create_task(self._claimed(key.namespace, name, self._volume_secrets))
@@ -150,12 +156,14 @@ class Lookups:
         }
         return Claimed(claim, volume, found)
 
-    async def token(self, key: PodKey, pod: JSON, request: TokenRequest) -> str:
+    async def token(
+        self, key: PodKey, pod: JSON, request: TokenRequest, *, max_age: float = float("inf")
+    ) -> str:
         """A service-account token bound to the pod: it dies with it. One that is young enough is given again,
         so that a pod which is tried often does not cost a token each time."""
         known = self._tokens.get(key, {}).get(request)
         now = asyncio.get_running_loop().time()
-        if known is not None and now < known.renew_at:
+        if known is not None and now < known.renew_at and now - known.made_at <= max_age:
             return known.text
         spec: JSON = {
             "expirationSeconds": request.expiration,
@@ -171,7 +179,7 @@ class Lookups:
         # The server says how long it lives: it may grant less, or more, than was asked for.
         granted = float((answer.get("spec") or {}).get("expirationSeconds") or request.expiration)
         age = min(_TOKEN_SHARE * granted, _TOKEN_AGE) - random.uniform(0, _TOKEN_JITTER)  # noqa: S311
-        token = _Token(str(answer["status"]["token"]), now + max(1.0, age))
+        token = _Token(str(answer["status"]["token"]), now, now + max(1.0, age))
         self._tokens.setdefault(key, {})[request] = token
         return token.text
 

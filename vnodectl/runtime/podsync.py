@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 
 from vnodectl.kube.client import JSON, KubeClient
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 _MISSING_RETRY = 3.0  # a Secret that appears must unblock its pod within 5 s
 _QUIET_CREATE = 1.0  # a group that starts sooner needs no "ContainerCreating" status
 _DELETE_AGAIN = 120.0
+_TOKEN_AGE = 300.0  # of a token that a new group is made with: not every provider can renew it
 _ORPHAN_GRACE = 1.0
 _GROUP_GONE = "ContainerGroupGone"
 
@@ -255,7 +256,7 @@ class PodSync:
             self._events.record(pod, "Warning", _GROUP_GONE, "the group is gone; creating it again")
             record.seen = None
         try:
-            facts = await self._lookups.facts(record.key, pod)
+            facts = await self._lookups.facts(record.key, pod, token_age=_TOKEN_AGE)
             resolved, notices = resolve(record.key, pod, facts)
             for notice in (*notices, *self._too_late(resolved)):
                 self._events.record(pod, notice.type, notice.reason, notice.message)
@@ -287,9 +288,9 @@ class PodSync:
 
     def _too_late(self, resolved: ResolvedPod) -> list[Notice]:
         """Variables whose value comes into being with the group, where the provider cannot put them in."""
-        known: Mapping[str, object] | frozenset[str] = frozenset()
-        if isinstance(self._provider, InjectsLateFields):
-            known = self._provider.late_fields
+        if not any(one.late for variables in resolved.env.values() for one in variables):
+            return []
+        known = self._provider.late_fields if isinstance(self._provider, InjectsLateFields) else frozenset()
         return [
             Notice(
                 "Warning",

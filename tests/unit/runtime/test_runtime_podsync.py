@@ -521,6 +521,27 @@ def test_tokens_are_renewed_at_four_fifths_of_their_life_and_not_for_each_try():
     virtual_time.run(main())
 
 
+def test_a_group_made_again_has_a_young_token():
+    async def main() -> None:
+        provider = FakeProvider()
+        sources = [{"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}}]
+        async with a_node(provider) as node:
+            key = node.create(volumes=[{"name": "v", "projected": {"sources": sources}}])
+            await asyncio.sleep(1200)
+            provider.groups.pop(key)
+            provider.say(Gone(key))
+            await asyncio.sleep(5)
+            first, second = [files_of(pod.volumes["v"])["token"] for pod in provider.created]
+            assert first != second
+
+    virtual_time.run(main())
+
+
+def files_of(volume: Any) -> dict[str, bytes]:
+    assert isinstance(volume, Files)
+    return {file.path: file.content for file in volume.files}
+
+
 def test_files_adopted_from_an_earlier_life_are_made_new_once():
     async def main() -> None:
         provider = Refreshing()
