@@ -183,16 +183,20 @@ def test_volumes_and_mounts():
 
 def test_host_paths_only_where_they_are_allowed():
     volumes = {"h": External({"name": "h", "hostPath": {"path": "/srv"}})}
+    mounting = {"volumeMounts": [{"name": "h", "mountPath": "/h"}]}
     with pytest.raises(Rejected) as refused:
-        translated(volumes=volumes)
+        translated(mounting, volumes=volumes)
     assert refused.value.field == "spec.volumes[0].hostPath"
-    spec = translated(volumes=volumes, options=Options(host_paths=True))
+    spec = translated(mounting, volumes=volumes, options=Options(host_paths=True))
     assert spec.volumes["h"].host_path == "/srv"
 
 
 def test_other_volumes_are_rejected_by_their_kind():
     with pytest.raises(Rejected) as refused:
-        translated(volumes={"n": External({"name": "n", "nfs": {}})})
+        translated(
+            {"volumeMounts": [{"name": "n", "mountPath": "/n"}]},
+            volumes={"n": External({"name": "n", "nfs": {}})},
+        )
     assert refused.value.field == "spec.volumes[0].nfs"
 
 
@@ -236,6 +240,10 @@ def test_names_and_resolvers():
     assert spec.dns_options == ("ndots:5", "ndots:2", "edns0")
 
 
+def test_a_volume_that_nobody_mounts_is_no_matter():
+    assert translated(volumes={"n": External({"name": "n", "nfs": {}})}).volumes == {}
+
+
 @pytest.mark.parametrize("policy", ["Default", "None"])
 def test_other_dns_policies_do_not_ask_the_cluster(policy):
     assert translated(dnsPolicy=policy, options=Options(cluster_dns=("10.0.0.10",))).dns_servers == ()
@@ -262,6 +270,12 @@ def test_registry_credentials():
         ),
         ({"lifecycle": {"stopSignal": "SIGUSR1"}}, {}, "spec.containers[0].lifecycle.stopSignal"),
         ({"volumeDevices": [{}]}, {}, "spec.containers[0].volumeDevices"),
+        ({"restartPolicy": "Never"}, {}, "spec.containers[0].restartPolicy"),
+        (
+            {},
+            {"initContainers": [{"name": "i", "image": "i", "restartPolicyRules": [{}]}]},
+            "spec.initContainers[0].restartPolicyRules",
+        ),
         ({"ports": [{"hostPort": 1}]}, {}, "spec.containers[0].ports[0].hostPort"),
         ({"livenessProbe": {}, "readinessProbe": {"odd": {}}}, {}, "spec.containers[0].readinessProbe"),
         (

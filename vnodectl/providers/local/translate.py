@@ -75,7 +75,16 @@ def translate(pod: ResolvedPod, node: str, options: Options) -> GroupSpec:
 
 def _containers(pod: ResolvedPod, kind: str, context: JSON) -> Iterable[ContainerSpec]:
     for index, container in enumerate(pod.spec.get(kind) or ()):
-        yield _container(pod, container, context, f"spec.{kind}[{index}]")
+        path = f"spec.{kind}[{index}]"
+        sidecar = kind == "initContainers" and container.get("restartPolicy") == "Always"
+        for name in ("restartPolicy", "restartPolicyRules"):
+            if container.get(name) and not (sidecar and name == "restartPolicy"):
+                raise Rejected(
+                    "UnsupportedRestartPolicy",
+                    "containers of this node restart as their pod says, sidecars always",
+                    field=f"{path}.{name}",
+                )
+        yield _container(pod, container, context, path)
 
 
 def _container(pod: ResolvedPod, container: JSON, context: JSON, path: str) -> ContainerSpec:
