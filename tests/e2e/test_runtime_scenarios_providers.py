@@ -102,6 +102,19 @@ class Node:
         )
         return seen["status"]  # type: ignore[no-any-return]
 
+    async def runs_or_refuses(self, pod: JSON, field: str) -> bool:
+        """Whether the provider runs the pod; if it does not, it says in words which field it cannot do."""
+
+        def settled(seen: JSON) -> bool:
+            return seen["status"].get("phase") in ("Running", "Succeeded", "Failed")
+
+        status = (await self.eventually(lambda: self.pod(pod), settled))["status"]
+        if status["phase"] != "Failed":
+            return True
+        assert f"spec.{field}" in status["message"]
+        await self.told(pod, status["reason"])
+        return False
+
     async def delete(self, pod: JSON, **options: Any) -> None:
         await self.client.delete(PODS.path("default", pod["metadata"]["name"]), **options)
 
@@ -329,6 +342,31 @@ async def test_what_no_virtual_node_can_do_is_refused_by_field(node: Node, field
     await node.gone(pod)
 
 
+async def test_sidecars_run_beside_the_others_or_are_refused(node: Node):
+    side = {"name": "side", "image": "shop/side:1", "restartPolicy": "Always"}
+    pod = await node.create(command="sleep 1; exit 0", restartPolicy="Never", initContainers=[side])
+    if await node.runs_or_refuses(pod, "initContainers[0].restartPolicy"):
+        status = await node.phase(pod, "Succeeded")
+        ended = status["initContainerStatuses"][0]["state"]["terminated"]
+        assert ended["finishedAt"] >= status["containerStatuses"][0]["state"]["terminated"]["finishedAt"]
+    await node.delete(pod)
+    await node.gone(pod)
+
+
+async def test_a_pre_stop_hook_is_carried_out_or_refused(node: Node):
+    hook = {"preStop": {"exec": {"command": ["drain"]}}}
+    pod = await node.create(containers=[{"name": "c", "image": "shop/app:1", "lifecycle": hook}])
+    await node.runs_or_refuses(pod, "containers[0].lifecycle")
+    await node.delete(pod)
+    await node.gone(pod)
+
+
+async def test_a_pull_secret_that_is_missing_is_said_and_the_pull_is_tried_without_it(node: Node):
+    pod = await node.create(imagePullSecrets=[{"name": "no-such"}])
+    await node.phase(pod, "Running")
+    await node.told(pod, "FailedToRetrieveImagePullSecret")
+
+
 # --- lives and deaths ---------------------------------------------------------------------------------
 
 
@@ -385,6 +423,19 @@ async def test_a_restart_converges_without_touching_what_is_well(own: Node):
         assert after["startTime"] == before["startTime"]
         assert await own.place.keys(own.name) == {key(kept), key(new)}
     assert "Killing" not in await own.reasons(kept)
+
+
+async def test_a_node_that_is_deleted_comes_back_and_its_pods_live_on(own: Node):
+    path = NODES.path(name=own.name)
+    async with own.runtime():
+        pod = await own.create()
+        before = await own.phase(pod, "Running")
+        uid = (await own.client.get(path))["metadata"]["uid"]
+        await own.client.delete(path)
+        await own.eventually(lambda: own.client.get(path), lambda seen: seen["metadata"]["uid"] != uid)
+        await own.ready("True")
+        assert (await own.pod(pod))["status"]["containerStatuses"] == before["containerStatuses"]
+        assert await own.place.keys(own.name) == {key(pod)}
 
 
 async def test_nodes_of_the_same_place_leave_each_other_alone(node: Node, own: Node):
