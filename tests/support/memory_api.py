@@ -112,6 +112,9 @@ class MemoryApi:
         (plural, namespace, _), subresource = _split(path)
         if subresource == "token":
             return {"spec": body["spec"], "status": {"token": f"token-{next(self._uids)}"}}
+        meta = body["metadata"]
+        if "name" not in meta:
+            body = {**body, "metadata": {**meta, "name": f"{meta['generateName']}{next(self._uids)}"}}
         key = (plural, namespace, body["metadata"]["name"])
         if key in self.objects:
             raise AlreadyExists(409, "AlreadyExists", f"{plural} {key[2]} exists")

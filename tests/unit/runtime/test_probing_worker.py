@@ -338,7 +338,9 @@ def test_after_a_restart_of_the_runtime_what_it_said_last_holds_until_shown_othe
         runner = Scripted(startupProbe=[failure("x")], readinessProbe=[failure("x")])
         container = probe("startupProbe") | probe("readinessProbe", periodSeconds=10, failureThreshold=2)
         async with room(runner, **container) as here:
-            here.pod["status"] = {**running(), "phase": "Running"}
+            said = running()
+            said["containerStatuses"][0]["restartCount"] = 7  # of groups before this one, too
+            here.pod["status"] = {**said, "phase": "Running"}
             assert here.look()["ready"] is True
             await asyncio.sleep(14)
             assert here.look(age=14)["ready"] is True

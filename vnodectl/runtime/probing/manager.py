@@ -139,10 +139,9 @@ class Probing:
         name, pod = status["name"], watched.pod
         specs = watched.specs[name]
         # After a restart of this process, what it said last holds until probes show otherwise.
-        before = next(
-            (one for one in _statuses(pod.get("status") or {}) if _instance(one) == _instance(status)), {}
-        )
-        adopted = "running" in (before.get("state") or {}) and before.get("name") == name
+        before = next((one for one in _statuses(pod.get("status") or {}) if one["name"] == name), {})
+        # Without the count: the API server's goes on over groups, the provider's does not.
+        adopted = "running" in (before.get("state") or {}) and _instance(before)[:2] == _instance(status)[:2]
         gated = ProbeKind.STARTUP in specs or status.get("started") is False
         probes = ContainerProbes(
             specs,
