@@ -258,8 +258,10 @@ class PodSync:
         try:
             facts = await self._lookups.facts(record.key, pod, token_age=_TOKEN_AGE)
             resolved, notices = resolve(record.key, pod, facts)
-            for notice in (*notices, *self._too_late(resolved)):
+            told = (*notices, *self._too_late(resolved))
+            for notice in told if told != record.told else ():  # not again at each try
                 self._events.record(pod, notice.type, notice.reason, notice.message)
+            record.told = told
             record.create_called = True
             record.accepted_at = asyncio.get_running_loop().time()
             with self._metrics.call(Operation.CREATE):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vnodectl.runtime.facts import Notice
 from vnodectl.runtime.provider import JSON, PodKey
 from vnodectl.runtime.status import Trouble
 
@@ -16,7 +17,8 @@ class Record:
     the pod's group.
 
     `waiting_since` is when the pod was first seen, until it is shown running. `asked_grace` is the grace
-    period that the provider was last asked to stop the pod with, in seconds.
+    period that the provider was last asked to stop the pod with, in seconds. `told` is what events said of
+    the last try to create it.
     """
 
     key: PodKey
@@ -31,6 +33,7 @@ class Record:
     delete_again_at: float = NEVER
     asked_grace: float | None = None
     trouble: Trouble | None = None
+    told: tuple[Notice, ...] = ()
     sent: int = 0
     sent_at: float = NEVER
 

@@ -354,6 +354,20 @@ def test_a_value_that_comes_too_late_is_said_where_nobody_can_put_it_in(fills: b
     virtual_time.run(main())
 
 
+def test_what_is_left_out_is_told_once_and_not_at_each_try():
+    async def main() -> None:
+        provider = FakeProvider()
+        provider.fail = [Retryable("NoCapacity", "none left", retry_after=5.0)] * 60
+        env = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "no", "key": "k", "optional": True}}}
+        async with a_node(provider) as node:
+            node.create(containers=[{"name": "c", "image": "i", "env": [env]}])
+            await asyncio.sleep(200)
+            (event,) = [one for one in node.api.all("events") if one["reason"] == "OptionalSecretNotFound"]
+            assert event["count"] == 1
+
+    virtual_time.run(main())
+
+
 # --- what is shown ------------------------------------------------------------------------------------
 
 
