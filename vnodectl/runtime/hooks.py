@@ -41,6 +41,7 @@ class PreStopHooks:
         self._done = done
         self._runner = runner or SocketRunner()
         self._tasks: dict[PodKey, asyncio.Task[float]] = {}
+        self._ending: set[asyncio.Task[float]] = set()
 
     def finished(self, key: PodKey, pod: JSON, seen: JSON | None, grace: float) -> bool:
         """Whether the pod may be stopped now. Begins its hooks where it has any and they were not begun."""
@@ -73,15 +74,17 @@ class PreStopHooks:
         return task.result() if task is not None and task.done() and not task.cancelled() else 0.0
 
     def forget(self, key: PodKey) -> None:
-        task = self._tasks.get(key)
-        if task is not None and task.done():
-            del self._tasks[key]
+        """Nothing of the pod runs any more: what a hook still does is in vain."""
+        task = self._tasks.pop(key, None)
+        if task is not None and not task.done():
+            task.cancel()
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
 
     async def aclose(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        self._tasks.clear()
+        for key in list(self._tasks):
+            self.forget(key)
+        await asyncio.gather(*self._ending, return_exceptions=True)
         await self._runner.aclose()
 
     async def _run(self, key: PodKey, pod: JSON, hooks: dict[str, JSON], ip: str, grace: float) -> float:

@@ -233,6 +233,31 @@ def test_pre_stop_runs_first_and_is_taken_off_the_grace(takes, code, left, event
     virtual_time.run(main())
 
 
+def test_a_hook_that_sleeps_is_waited_for_and_one_of_a_group_that_is_gone_is_not():
+    async def main() -> None:
+        provider = Hooked()
+        hook = {"preStop": {"sleep": {"seconds": 20}}}
+        async with a_node(provider) as node:
+            key = node.create(containers=[{"name": "c", "image": "i", "lifecycle": hook}])
+            await asyncio.sleep(2)
+            node.delete()
+            await asyncio.sleep(19)
+            assert provider.deleted == []
+            await asyncio.sleep(2)
+            assert [round(grace) for _, grace in provider.deleted] == [10]
+            key = node.create("q", containers=[{"name": "c", "image": "i", "lifecycle": hook}])
+            await asyncio.sleep(2)
+            node.delete("q")
+            await asyncio.sleep(3)
+            provider.groups.pop(key)
+            provider.say(Gone(key))
+            await asyncio.sleep(1)
+            assert not node.exists("q")
+            assert len(provider.deleted) == 1
+
+    virtual_time.run(main())
+
+
 # --- what only other nodes run --------------------------------------------------------------------------
 
 
