@@ -75,8 +75,10 @@ class WorkQueue(Generic[K]):
         if when >= self._due.get(key, float("inf")):
             return
         self._due[key] = when
-        heapq.heappush(self._heap, (when, next(self._order), key))
-        self._arm(loop)
+        entry = (when, next(self._order), key)
+        heapq.heappush(self._heap, entry)
+        if self._timer is None or self._heap[0] is entry:  # else the timer is early enough
+            self._arm(loop)
 
     async def get(self) -> K:
         """The next key; the caller owns it until `done`."""

@@ -8,8 +8,8 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 _POLL = 0.2
@@ -32,6 +32,17 @@ async def file_lock(path: Path, *, on_wait: Callable[[], None] | None = None) ->
             os.close(descriptor)
             descriptor = _open(path)
         yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def free_lock(path: Path) -> Iterator[bool]:
+    """The same lock where nobody holds it now; gives whether it is ours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _open(path)
+    try:
+        yield _lock(descriptor, path)
     finally:
         os.close(descriptor)
 

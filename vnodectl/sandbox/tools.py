@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vnodectl.errors import Unreachable
 from vnodectl.sandbox import golang, gomodule
-from vnodectl.sandbox.cache import file_lock, making, remove_tree
+from vnodectl.sandbox.cache import file_lock, free_lock, making, remove_tree
 from vnodectl.sandbox.download import CONTROL_PLANE_PROGRAMS, Release, Sources, fetch_all, machine
 from vnodectl.sandbox.programs import run
 from vnodectl.sandbox.report import Reporter, Step
@@ -98,7 +98,7 @@ async def prepare(
             f"Helm {HELM}", folder, sources.helm_release(arch), partial(_build_helm, tools), reporter
         )
         helm = folder / "helm"
-    await _drop_work(tools)
+    _drop_work(tools)
     kubectl = control_plane / "kubectl" if found is None and control_plane is not None else Path(found or "")
     return Tools(
         control_plane=control_plane,
@@ -225,12 +225,13 @@ def _work_lock(tools: Path) -> Path:
     return tools / ".go.lock"
 
 
-async def _drop_work(tools: Path) -> None:
+def _drop_work(tools: Path) -> None:
     """Remove Go's downloads and objects: gigabytes that nobody needs once the programs are there."""
     work = tools / ".go"
     if work.is_dir():
-        async with file_lock(_work_lock(tools)):
-            remove_tree(work)
+        with free_lock(_work_lock(tools)) as free:
+            if free:  # else somebody builds with them, and removes them afterwards
+                remove_tree(work)
 
 
 def _module_digest(version: ControlPlane) -> str:

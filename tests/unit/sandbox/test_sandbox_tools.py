@@ -253,3 +253,28 @@ async def test_metrics_server_is_built_where_it_is_wanted(
     assert found.metrics_server is not None
     assert found.metrics_server.is_file()
     assert "./cmd/metrics-server" in (tmp_path / "calls").read_text()
+
+
+async def test_who_has_everything_does_not_wait_for_somebody_elses_build(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GO_IS", "1.99.0")
+    _install(programs, "go", _GO)
+    home = tmp_path / "home"
+    await tools.prepare(home, _reporter()[0], sources=_NOWHERE)
+    (tmp_path / "upstream.mod").write_text(_UPSTREAM)
+    monkeypatch.setenv("GO_UPSTREAM", str(tmp_path / "upstream.mod"))
+    monkeypatch.setenv("GO_HANGS", "yes")
+    before = (tmp_path / "calls").read_text()
+    another = asyncio.create_task(
+        tools.prepare(home, _reporter()[0], version=control_plane("1.31"), sources=_NOWHERE)
+    )
+    try:
+        async with asyncio.timeout(20):
+            while (tmp_path / "calls").read_text() == before:  # noqa: ASYNC110 - another process writes it
+                await asyncio.sleep(0.01)
+            await tools.prepare(home, _reporter()[0], sources=_NOWHERE)
+        assert (home / "tools" / ".go").is_dir(), "what the other build works with is left alone"
+    finally:
+        another.cancel()
+        await asyncio.gather(another, return_exceptions=True)
