@@ -39,6 +39,9 @@ from vnodectl.runtime.provider import (
     Streams,
 )
 
+_WATCHED_SPACING = 10.0
+"""Seconds between looks at a group whose log somebody follows."""
+
 PACED = "Azure Container Instances takes so many {} an hour and in five minutes; this one's turn comes"
 
 
@@ -248,7 +251,7 @@ class AciProvider:
         name = self._name(key)
 
         def ended() -> bool:
-            self._observer.look_soon(key)
+            self._observer.look_soon(key, spacing=_WATCHED_SPACING)
             tracked = self._observer.find(key)
             return tracked is None or tracked.finished or tracked.deleting_at is not None
 
