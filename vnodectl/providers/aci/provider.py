@@ -114,12 +114,12 @@ class AciProvider:
         known = self._observer.find(key)
         name = known.name if known else group_name(key)
         self._limits.creates.forget(key)
-        if wait := self._limits.deletes.take(key):
-            raise Retryable("DeletesPaced", PACED.format("deletes"), retry_after=wait)
         try:
             if known is None and not await self._exists(key, name):
                 self._observer.gone(key)
                 return
+            if wait := self._limits.deletes.take(key):
+                raise Retryable("DeletesPaced", PACED.format("deletes"), retry_after=wait)
             accepted = await self._groups.delete(name)
         except Rejected:
             self._observer.gone(key)  # a foreign group has that name: ours does not exist
