@@ -124,9 +124,14 @@ async def test_creates_beyond_the_service_s_limits_are_put_off_without_a_call() 
             await asyncio.wait_for(cloud.provider.create(other), 5)
         assert 290 < (caught.value.retry_after or 0) <= 300
         assert cloud.calls("PUT") == 1
+        await cloud.provider.delete(other.key, grace=0)
+        await cloud.said.gone(other.key)
+        assert cloud.calls("DELETE") == 0, "what does not exist costs no turn"
+        cloud.engine.holds_deletions = True
         await cloud.provider.delete(make_pod().key, grace=0)
         with pytest.raises(Retryable, match="DeletesPaced"):
-            await cloud.provider.delete(other.key, grace=0)
+            await cloud.provider.delete(make_pod().key, grace=0)
+        assert cloud.calls("DELETE") == 1
 
 
 async def test_a_container_is_restarted_with_its_group() -> None:

@@ -64,6 +64,12 @@ async def test_a_program_that_leaves_its_input_unread_ends_the_exec() -> None:
         assert await _exec(cloud, "sh", "-c", "exit 9", far=Kubectl(*[b"x" * 8000] * 10)) == (9, b"")
 
 
+async def test_a_program_that_leaves_a_child_behind_ends_the_exec() -> None:
+    async with aci_cloud(TerminalEngine()) as cloud:
+        await _running(cloud)
+        assert await _exec(cloud, "sh", "-c", "sleep 8 & echo up; exit 2") == (2, b"up\n")
+
+
 async def test_exec_in_a_terminal() -> None:
     async with aci_cloud(TerminalEngine()) as cloud:
         await _running(cloud)

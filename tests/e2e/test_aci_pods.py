@@ -19,6 +19,7 @@ from vnodectl.sandbox.layout import Layout, Record
 
 pytestmark = [pytest.mark.e2e, pytest.mark.containers]
 
+NETWORK = "Microsoft.Network/virtualNetworks/vnet"
 NODE = "virtual-kubelet-aci-pods"
 JSON = dict[str, Any]
 
@@ -30,12 +31,15 @@ def node(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     assert record is not None
     if record.engine not in ("podman", "docker"):
         pytest.skip("no container engine works here")
+    subscription = f"/subscriptions/{sandbox.environment['AZURE_SUBSCRIPTION_ID']}"
     log = tmp_path_factory.mktemp("aci") / "agent.log"
     environment = {
         **sandbox.environment,
         "VNODECTL_ACI_RESOURCE_GROUP": "demo-aci",
         "VNODECTL_ACI_REGION": "eastus",
         "VNODECTL_KUBELET_PORT": "0",
+        # The emulator takes any subnet; this machine reaches its groups, as in a peered network.
+        "VNODECTL_ACI_SUBNET_ID": f"{subscription}/resourceGroups/demo-aci/providers/{NETWORK}/subnets/aci",
     }
     argv = ("agent", "--node-name", NODE, "--provider", "aci", "--node-ip", "127.0.0.1", "--no-taint")
     with log.open("wb") as out:
@@ -151,6 +155,29 @@ def test_exec_keeps_both_streams_and_every_byte(node: Sandbox) -> None:
     uid = json.loads(node.run("kubectl", "get", "pod", "streams", "-o", "json").stdout)["metadata"]["uid"]
     groups = node.run(sys.executable, "-m", "vnodectl.sandbox.groups", "demo-aci").stdout
     assert uid in groups
+
+
+def test_the_connector_probes_pods_in_a_subnet_itself(node: Sandbox) -> None:
+    serve = "mkdir -p /tmp/w; cd /tmp/w; exec python3 -m http.server 8080"
+    probes = {
+        "startupProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 60},
+        "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1},
+    }
+    container = {"command": ["sh", "-c", serve], "ports": [{"containerPort": 8080}], **probes}
+    _apply(node, _pod(node, "probed", container))
+    node.run("kubectl", "wait", "pod/probed", "--for=jsonpath={.status.phase}=Running", "--timeout=60s")
+
+    def status() -> JSON:
+        found = json.loads(node.run("kubectl", "get", "pod", "probed", "-o", "json").stdout)
+        (one,) = found["status"]["containerStatuses"]
+        return one  # type: ignore[no-any-return]
+
+    _until(lambda: status()["started"], Path(os.devnull))
+    assert not status()["ready"]
+    node.run("kubectl", "exec", "probed", "--", "touch", "/tmp/w/ready")
+    node.run("kubectl", "wait", "pod/probed", "--for=condition=Ready", "--timeout=10s")
+    node.run("kubectl", "exec", "probed", "--", "rm", "/tmp/w/ready")
+    node.run("kubectl", "wait", "pod/probed", "--for=condition=Ready=false", "--timeout=15s")
 
 
 def test_files_of_a_share_through_a_claim(node: Sandbox) -> None:

@@ -473,6 +473,18 @@ async def test_look_soon_does_not_wait_for_the_rotation() -> None:
         assert "terminated" in watch.last(_key("web"))["containerStatuses"][0]["state"]
 
 
+async def test_whoever_watches_costs_a_read_every_so_often() -> None:
+    cloud = Cloud()
+    name = cloud.add(_key("web"), RUNNING)
+    async with watching(cloud) as watch:
+        await watch.timer.advance(1)
+        before = cloud.reads[name]
+        for _ in range(58):
+            watch.observer.look_soon(_key("web"), spacing=10)
+            await watch.timer.advance(1)
+        assert cloud.reads[name] - before == 5
+
+
 async def test_a_bug_in_a_task_reaches_whoever_observes() -> None:
     cloud = Cloud()
     cloud.list = None  # type: ignore[assignment, method-assign]

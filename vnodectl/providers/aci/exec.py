@@ -36,6 +36,8 @@ _DEFAULT_SIZE = TerminalSize(80, 24)
 _SIZE_WAIT = 0.5
 _SIZE_REST = 0.3
 _SHELL_WAIT = 30.0
+_REST_WAIT = 3.0
+"""Seconds of silence after which a program that has ended has nothing more to say."""
 _NO_SHELL_OUTPUT = 2000
 
 
@@ -99,7 +101,11 @@ async def _in_shell(
         typing = _type(socket, streams, encode="i" in splitter.features) if streams.wants_stdin else None
         async with _during(typing) as stdin, sizes.told(resized):
             while not splitter.ended:
-                data = await _receive(socket)
+                try:
+                    async with asyncio.timeout(None if splitter.code is None else _REST_WAIT):
+                        data = await _receive(socket)
+                except TimeoutError:
+                    break  # it has ended and left somebody behind who still has its output open
                 if data is None:
                     raise ProviderError("ExecBroken", "the connection to the container was lost")
                 await _tell(splitter.feed(data), streams)

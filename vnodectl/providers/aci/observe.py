@@ -100,6 +100,9 @@ class Tracked:
     """It failed, and is not there any more."""
     errors: int = 0
     looks: int = 0
+    looked_at: float = float("-inf")
+    due_at: float = float("inf")
+    """When the next look is due; infinity where none is planned."""
     ticket: int = 0
     told: frozenset[Known] | None = None
     """Events that the pod has; None for a group of an earlier life of this process, which told them."""
@@ -160,11 +163,14 @@ class Observer:
         self._tracked.pop(key, None)
         self._outbox.put(Gone(key))
 
-    def look_soon(self, key: PodKey) -> None:
-        """Somebody wants to know now."""
+    def look_soon(self, key: PodKey, *, spacing: float = 0.0) -> None:
+        """Somebody wants to know now, or `spacing` seconds after the last look."""
         tracked = self._tracked.get(key)
-        if tracked is not None and not tracked.vanished:
-            self._plan(tracked, URGENT, 0.0)
+        if tracked is None or tracked.vanished:
+            return
+        delay = max(0.0, tracked.looked_at + spacing - self._timer.now())
+        if delay < tracked.due_at - self._timer.now():
+            self._plan(tracked, URGENT, delay)
 
     # --- the loop ---------------------------------------------------------------------------------
 
@@ -260,7 +266,8 @@ class Observer:
 
     def _plan(self, tracked: Tracked, rank: int, delay: float) -> None:
         tracked.ticket = next(self._tickets)
-        heapq.heappush(self._queues[rank], (self._timer.now() + delay, tracked.ticket, tracked.key))
+        tracked.due_at = self._timer.now() + delay
+        heapq.heappush(self._queues[rank], (tracked.due_at, tracked.ticket, tracked.key))
         self._wake[0 if rank == URGENT else 1].set()
 
     async def _looker(self, ranks: tuple[int, ...], lane: int, pace: Pace) -> None:
@@ -296,6 +303,7 @@ class Observer:
 
     async def _look(self, tracked: Tracked) -> None:
         ticket = tracked.ticket
+        tracked.looked_at, tracked.due_at = self._timer.now(), float("inf")
         try:
             try:
                 group = await self._groups.get(tracked.name)

@@ -39,6 +39,9 @@ from vnodectl.runtime.provider import (
     Streams,
 )
 
+_WATCHED_SPACING = 10.0
+"""Seconds between looks at a group whose log somebody follows."""
+
 PACED = "Azure Container Instances takes so many {} an hour and in five minutes; this one's turn comes"
 
 
@@ -111,12 +114,12 @@ class AciProvider:
         known = self._observer.find(key)
         name = known.name if known else group_name(key)
         self._limits.creates.forget(key)
-        if wait := self._limits.deletes.take(key):
-            raise Retryable("DeletesPaced", PACED.format("deletes"), retry_after=wait)
         try:
             if known is None and not await self._exists(key, name):
                 self._observer.gone(key)
                 return
+            if wait := self._limits.deletes.take(key):
+                raise Retryable("DeletesPaced", PACED.format("deletes"), retry_after=wait)
             accepted = await self._groups.delete(name)
         except Rejected:
             self._observer.gone(key)  # a foreign group has that name: ours does not exist
@@ -248,7 +251,7 @@ class AciProvider:
         name = self._name(key)
 
         def ended() -> bool:
-            self._observer.look_soon(key)
+            self._observer.look_soon(key, spacing=_WATCHED_SPACING)
             tracked = self._observer.find(key)
             return tracked is None or tracked.finished or tracked.deleting_at is not None
 
