@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 NAME = "localhost/vnodectl-test/shell:1"
-TOOLS = ("sh", "sleep", "cat", "stty")
+TOOLS = ("sh", "sleep", "cat", "stty", "base64", "dd", "tr", "touch", "rm")
 
 
 def import_shell_image() -> str:

@@ -375,7 +375,8 @@ class ContainerGroups:
             pool = self._pools.offers(optional_object(properties, "standbyPoolProfile"))
         if pool is not None:
             placed = optional_object(pool.properties, "containerGroupProperties").get("subnetIds")
-            properties.setdefault("subnetIds", copy.deepcopy(placed or []))
+            if placed:
+                properties.setdefault("subnetIds", copy.deepcopy(placed))
         return pool, document | {"properties": properties}
 
     def _user_assigned(self, resource: str) -> JSON:
