@@ -51,6 +51,7 @@ _FIELDS = """\
 - **exec** takes arguments, a terminal and its size, and gives the exit code. The end of what is typed
   can only be told where ECI's end agrees to `v5.channel.k8s.io`. **attach** shows what is printed and
   takes no input.
+- **port-forward** goes straight to the pod's address: its security group must let the connector in.
 - Variables from Secrets are hidden in ECI's console and API; those of init containers cannot be.
 """
 
@@ -130,8 +131,8 @@ def _spending() -> list[str]:
         f"{pacing.calm_interval:g} s (DescribeContainerGroupStatus with SinceSecond, 200 groups a page).",
         f"The whole list costs {pacing.list_pages} page a minute however long it is. Whole groups are read",
         "only of those whose init containers run, and of those that failed; events (which become events of",
-        f"the pods) every {pacing.busy_events:g} s or {pacing.calm_events:g} s. Each API keeps to the account's",
-        "own limit:",
+        f"the pods) every {pacing.busy_events:g} s or {pacing.calm_events:g} s. Each API keeps to the limit",
+        "of the account:",
         "",
         *_table(("API", "Calls a minute"), rows),
         "",
