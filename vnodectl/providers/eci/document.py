@@ -30,6 +30,7 @@ _FIELDS = """\
   container, rounded up to the next pair of vCPU and memory that ECI sells, {smallest} to {largest};
   {default} where nothing is asked for. `k8s.aliyun.com/eci-use-specs` names sizes or ECS instance types
   instead; GPUs need it.
+- **Ephemeral storage**: every group has {storage} GiB; what the containers ask for beyond is bought.
 - **Containers**: at most {containers}, and as many init containers. Side-car init containers are
   rejected.
 - **Volumes**: at most {volumes}. emptyDir with size and medium; configMap, secret, projected and
@@ -79,6 +80,7 @@ def _fields() -> str:
         largest=pairs[-1],
         default=specs.DEFAULT,
         containers=CONTAINERS_MAX,
+        storage=specs.FREE_STORAGE,
         volumes=volumes.VOLUMES_MAX,
         file=volumes.FILE_MAX // 1024,
         files=volumes.FILES_MAX // 1024,
