@@ -34,6 +34,7 @@ from vnodectl.runtime.provider import (
     File,
     Files,
     Gone,
+    Happened,
     Health,
     Listed,
     NotFound,
@@ -564,6 +565,7 @@ async def test_an_image_that_cannot_be_pulled_is_said_by_the_container() -> None
             return reason in {"ErrImagePull", "ImagePullBackOff"}
 
         found = await cloud.said.until(pulling)
+        await cloud.said.until(lambda one: isinstance(one, Happened) and one.type == "Warning")
         assert isinstance(found, Seen)
         assert found.status["containerStatuses"][0]["state"]["waiting"]["message"]
 
@@ -741,7 +743,9 @@ async def test_a_burst_of_a_thousand_pods_costs_a_create_each_and_pages_of_rows(
             assert reasons <= {"Throttling"}
             assert counters.pop(("eci:CreateContainerGroup", 200)) == 1000
             pages = counters.pop(("eci:DescribeContainerGroupStatus", 200))
+            events = counters.pop(("eci:DescribeContainerGroupEvents", 200))
             assert counters == {}, "nothing else was asked for"
+            assert events <= 60
             # A page holds 200; every two seconds those of the last minute are read.
             assert pages <= 200
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,13 +13,15 @@ from support.eci_cloud import EciCloud, eci_cloud
 from support.eci_pods import make_pod
 from support.scripted_engine import ScriptedEngine
 
-from vnodectl.engines.api import ContainerUsage, EngineError, LogQuery, Session
+from vnodectl.engines.api import ContainerUsage, EngineError, GroupPhase, LogQuery, Running, Session
 from vnodectl.providers.logtail import FOLLOW_INTERVAL
 from vnodectl.runtime.provider import (
     LogOptions,
     NotFound,
     ProviderError,
+    Retryable,
     SupportsAttach,
+    SupportsPortForward,
     SupportsStats,
     TerminalSize,
     Unsupported,
@@ -241,6 +244,54 @@ async def test_stats_of_running_pods() -> None:
         assert cloud.calls("DescribeMultiContainerGroupMetric") == 1
         assert await cloud.provider.stats([make_pod(uid="x").key]) == []
         assert cloud.calls("DescribeMultiContainerGroupMetric") == 1, "nobody was asked about nobody"
+
+
+# --- port-forward ---------------------------------------------------------------------------------
+
+
+class Near(ScriptedEngine):
+    """Its pods are on this machine."""
+
+    def run(self, name: str) -> None:
+        self.publish(replace(self.seen[name], ip="127.0.0.1"))
+        self.become(name, GroupPhase.RUNNING, Running(1_800_000_000.0), ready=True, started=True)
+
+
+class Connection:
+    def __init__(self, *sent: bytes) -> None:
+        self._sent = list(sent)
+        self.got = b""
+
+    async def read(self) -> bytes:
+        return self._sent.pop(0) if self._sent else b""
+
+    async def write(self, data: bytes) -> None:
+        self.got += data
+
+    async def write_eof(self) -> None:
+        self.got += b"<eof>"
+
+
+async def test_a_port_of_a_pod_is_reached_at_its_address() -> None:
+    async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((await reader.read()).upper())
+        writer.close()
+
+    server = await asyncio.start_server(shout, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with eci_cloud(Near()) as cloud, server:
+        assert isinstance(cloud.provider, SupportsPortForward)
+        await cloud.provider.create(POD)
+        await cloud.said.state(POD.key, "running")
+        connection = Connection(b"hello ", b"there")
+        async with asyncio.timeout(10):
+            await cloud.provider.port_forward(POD.key, port, connection)
+        assert connection.got == b"HELLO THERE<eof>"
+        server.close()
+        with pytest.raises(Retryable, match=f"port {port} of 127"):
+            await cloud.provider.port_forward(POD.key, port, Connection())
+        with pytest.raises(NotFound):
+            await cloud.provider.port_forward(make_pod(uid="x").key, port, Connection())
 
 
 # --- attach ---------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ async def test_who_gets_out_through_a_gateway() -> None:
         assert await entries(snat_table_id="stb-1") == [first, second]
         assert await entries(nat_gateway_id="ngw-1", source_vswitch_id="vsw-h") == [first]
         assert await entries(snat_table_id="stb-1", source_cidr="10.1.0.0/16") == [second]
-        assert await entries(nat_gateway_id="ngw-none") == []
+        assert await entries(nat_gateway_id="ngw-none") == await entries(snat_table_id="stb-none") == []
         assert (await refused(entries())).code == "MissingParameter"
 
 

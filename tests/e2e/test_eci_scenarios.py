@@ -1,7 +1,7 @@
 """Pods on the emulated Elastic Container Instance, with a real API server: what the whole of it does.
 
 The cluster, the runtime, the provider and Alibaba Cloud's SDK are real; ECI is the emulator, in this process,
-and its containers are simulated.
+and its containers are simulated. What holds for every provider is in test_runtime_scenarios_providers.
 """
 
 from __future__ import annotations
@@ -215,34 +215,6 @@ async def test_a_job_with_an_init_container_ends_with_its_exit_code(scene: Scene
         await scene.no_groups()
 
 
-async def test_a_container_that_crashes_is_restarted_and_counted(scene: Scene) -> None:
-    async with scene.node():
-        pod = await scene.create(containers=script("sleep 1; exit 7"))
-
-        def restarted(seen: JSON) -> bool:
-            (one,) = seen["status"].get("containerStatuses") or [{}]
-            return bool(one.get("restartCount")) or "terminated" in (one.get("lastState") or {})
-
-        seen = await scene.eventually(lambda: scene.pod(pod), restarted)
-        (one,) = seen["status"]["containerStatuses"]
-        assert one["lastState"]["terminated"]["exitCode"] == 7
-
-
-async def test_a_pod_of_the_same_name_is_another_pod(scene: Scene) -> None:
-    async with scene.node():
-        first = await scene.create("eci-twin")
-        await scene.phase(first, "Running")
-        await scene.delete(first, grace_seconds=0)
-        second = await scene.create("eci-twin")
-        await scene.phase(second, "Running")
-
-        async def one_group() -> bool:
-            uids = [one.tags["vnodectl-uid"] for one in scene.emulator.lifecycle.groups.values()]
-            return uids == [second["metadata"]["uid"]]
-
-        await scene.eventually(one_group)
-
-
 async def test_a_restart_adopts_what_runs_and_sweeps_what_lost_its_pod(scene: Scene) -> None:
     async with scene.node():
         kept, lost = await scene.create(), await scene.create()
@@ -261,15 +233,6 @@ async def test_a_restart_adopts_what_runs_and_sweeps_what_lost_its_pod(scene: Sc
         counters = scene.emulator.gateway.recorder.counters()
         creates = [one for one in counters if one["template"] == "eci:CreateContainerGroup"]
         assert sum(one["count"] for one in creates) == 2, "nothing was made again"
-
-
-async def test_what_can_never_run_fails_at_once_and_names_the_field(scene: Scene) -> None:
-    async with scene.node():
-        pod = await scene.create(hostPID=True)
-        seen = await scene.phase(pod, "Failed")
-        assert seen["status"]["reason"] == "UnsupportedField"
-        assert "spec.hostPID" in seen["status"]["message"]
-        assert scene.emulator.lifecycle.groups == {}
 
 
 # --- what goes wrong, is told, and is mended ------------------------------------------------------

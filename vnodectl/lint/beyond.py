@@ -40,7 +40,7 @@ def notes(work: Workload, cloud: Cloud, found: Translated, known: Known) -> Iter
     yield from _system(work, cloud)
     yield from _security(work, cloud, found)
     yield from _terminal(work, cloud)
-    yield from _ignored(work)
+    yield from _ignored(work, cloud)
     yield from _unknown(work)
     yield from _late(work, cloud)
     yield from _limits(work, cloud, found)
@@ -90,11 +90,11 @@ def _terminal(work: Workload, cloud: Cloud) -> Iterator[Note]:
                 )
 
 
-def _ignored(work: Workload) -> Iterator[Note]:
+def _ignored(work: Workload, cloud: Cloud) -> Iterator[Note]:
     for place, container in containers(work.spec):
         for kind in ("requests", "limits"):
             for name in mapping(mapping(container.get("resources")).get(kind)):
-                if name in _IGNORED:
+                if name in _IGNORED and (cloud.name, name) != (ALIBABA, "ephemeral-storage"):
                     at: Steps = ("spec", *place, "resources", kind, name)
                     yield Note(rules.IGNORED_RESOURCE, at, f"{name} is neither reserved nor limited")
 

@@ -407,8 +407,8 @@ IGNORED_RESOURCE = Rule(
     "VN-L-056",
     "ignored-resource",
     "resources that make no difference",
-    "Ephemeral storage and huge pages are neither reserved nor limited in a container group.",
-    "Remove them; on Alibaba Cloud k8s.aliyun.com/eci-extra-ephemeral-storage adds storage.",
+    "Huge pages, and on Azure ephemeral storage, are neither reserved nor limited in a container group.",
+    "Remove them.",
     Severity.INFO,
     removable=True,
 )

@@ -66,6 +66,8 @@ LEAST = {
         "eci:DeleteContainerGroup",
         "eci:Describe*",
         "eci:ExecContainerCommand",
+        "eci:RestartContainerGroup",
+        "eci:UpdateContainerGroup",
     ],
 }
 

@@ -16,7 +16,7 @@ from vnodectl.providers.eci.names import group_name, group_tags
 from vnodectl.providers.eci.observe import Observer
 from vnodectl.providers.eci.settings import Pacing
 from vnodectl.providers.eci.status import folded
-from vnodectl.runtime.provider import JSON, Gone, Health, Listed, PodKey, Seen, Sighting
+from vnodectl.runtime.provider import JSON, Gone, Happened, Health, Listed, PodKey, Seen, Sighting
 
 OWNER = Owner("virtual-kubelet", "ack-virtual-node")
 PACING = Pacing()
@@ -37,8 +37,20 @@ class FakeGroups:
         self.errors: dict[str, Exception] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.hides_details = False
+        self.events_: dict[str, JSON] = {}
 
     # --- what a test does ---
+
+    def happen(self, id_: str, reason: str, count: int = 1, kind: str = "Warning") -> None:
+        event = {
+            "Type": kind,
+            "Reason": reason,
+            "Message": f"{reason}!",
+            "Count": count,
+            "FirstTimestamp": AT,
+            "LastTimestamp": AT,
+        }
+        self.events_.setdefault(id_, {"ContainerGroupId": id_, "Events": []})["Events"].append(event)
 
     def put(self, key_: PodKey, status: str = "Running", *, id_: str = "", **pod: Any) -> str:
         id_ = id_ or f"eci-{key_.uid[-4:]}"
@@ -91,6 +103,10 @@ class FakeGroups:
         if ids:
             await self._called("describe", list(ids))
         return [self.details[one] for one in ids if one in self.groups and not self.hides_details]
+
+    async def events(self, since: int) -> list[JSON]:
+        await self._called("events", since)
+        return [folded(row) for row in self.events_.values()]
 
     async def check_right_to_read(self, group_id: str) -> None:
         await self._called("check", group_id)
@@ -368,6 +384,49 @@ async def test_a_throttled_reader_comes_back_when_it_was_told_to() -> None:
         assert one.groups.count("changed") == before
         await one.advance(20)
         assert one.groups.count("changed") == before + 1
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+
+def _happened(one: Scene) -> list[tuple[str, str, str]]:
+    found = [said for said in one.said if isinstance(said, Happened)]
+    return [(said.type, said.reason, said.message) for said in found]
+
+
+async def test_what_happens_to_a_group_is_told_once_and_again_when_it_happens_again() -> None:
+    def prepare(groups: FakeGroups) -> None:
+        groups.put(key(), id_="eci-1")
+        groups.happen("eci-1", "Before")
+
+    async with scene(prepare) as one:
+        await one.advance(5)
+        assert _happened(one) == [], "an earlier life told of it"
+        one.groups.happen("eci-1", "FailedMount")
+        one.groups.happen("eci-1", "Pulled", kind="Normal")
+        one.groups.happen("eci-2", "Foreign")
+        await one.advance(2 * PACING.calm_events)
+        assert sorted(_happened(one)) == [
+            ("Normal", "Pulled", "Pulled!"),
+            ("Warning", "FailedMount", "FailedMount!"),
+        ]
+        one.groups.events_["eci-1"]["Events"][1]["Count"] = 2
+        await one.advance(PACING.calm_events)
+        assert [reason for _, reason, _ in _happened(one)].count("FailedMount") == 2
+
+
+async def test_events_that_cannot_be_read_are_missed_by_people_only() -> None:
+    async with scene(lambda groups: groups.put(key(), id_="eci-1")) as one:
+        one.groups.errors["events"] = AlibabaForbidden(403, "Forbidden.RAM", "no")
+        await one.advance(300)
+        assert not [said for said in one.said if isinstance(said, Health) and not said.ok]
+        assert one.groups.count("events") <= 300 / PACING.calm_events + 2
+        one.groups.errors.clear()
+        one.groups.happen("eci-1", "Late")
+        await one.advance(2 * PACING.calm_events)
+        one.groups.happen("eci-1", "Later")
+        await one.advance(PACING.calm_events)
+        assert ("Warning", "Later", "Later!") in _happened(one)
 
 
 # --- deletion -------------------------------------------------------------------------------------

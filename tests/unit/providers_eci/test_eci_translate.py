@@ -406,6 +406,28 @@ def test_collected_logs_go_through_the_profile_s_machine_group() -> None:
     assert len(_container(pod)["EnvironmentVar"]) == len(env)
 
 
+@pytest.mark.parametrize(
+    ("asked", "init", "annotation", "extra"),
+    [
+        ("1Gi", "", "", None),
+        ("30Gi", "", "", None),
+        ("30721Mi", "", "", 1),
+        ("50Gi", "", "", 20),
+        ("1Gi", "45Gi", "", 15),
+        ("50Gi", "", "5Gi", 5),
+    ],
+)
+def test_ephemeral_storage_beyond_what_is_free(
+    asked: str, init: str, annotation: str, extra: int | None
+) -> None:
+    spec = _one(resources={"requests": {"ephemeral-storage": "1Gi"}, "limits": {"ephemeral-storage": asked}})
+    if init:
+        limits = {"limits": {"ephemeral-storage": init}}
+        spec["initContainers"] = [{"name": "i", "image": "i", "resources": limits}]
+    notes_ = {f"{P}eci-extra-ephemeral-storage": annotation} if annotation else {}
+    assert translate(make_pod(spec, annotations=notes_), place()).get("EphemeralStorage") == extra
+
+
 def test_older_names_of_annotations() -> None:
     older = {f"{P}eci-instance-type": "ecs.gn5i-c2g1.large", f"{P}acr-instance-id": "cri-1"}
     spec = _one(resources={"limits": {"nvidia.com/gpu": 1}})

@@ -12,17 +12,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from vnodectl.providers.eci.limits import PER_MINUTE
+
 JSON = dict[str, Any]
 
-ACTIONS = (
-    "eci:CreateContainerGroup",
-    "eci:DeleteContainerGroup",
-    "eci:DescribeContainerGroups",
-    "eci:DescribeContainerGroupStatus",
-    "eci:DescribeContainerLog",
-    "eci:ExecContainerCommand",
-    "eci:DescribeMultiContainerGroupMetric",
-)
+ACTIONS = tuple(f"eci:{action}" for action in PER_MINUTE)
 """What the connector calls."""
 
 

@@ -38,6 +38,7 @@ HOST_SYSCTLS = f"{PREFIX}eci-host-sysctls"
 WITH_EIP = f"{PREFIX}eci-with-eip"
 EIP_INSTANCE = f"{PREFIX}eci-eip-instanceid"
 ENABLE_IPV6 = f"{PREFIX}eci-enable-ipv6"
+EXTRA_STORAGE = f"{PREFIX}eci-extra-ephemeral-storage"
 FIXED_IP = f"{PREFIX}eci-fixed-ip"
 ACR_INSTANCES = f"{PREFIX}acr-instance-ids"
 ACR_SERVICE_ARNS = f"{PREFIX}acr-service-arns"
@@ -352,9 +353,9 @@ TABLE: tuple[Annotation, ...] = (
     ),
     # Storage, kernel, containers
     Annotation(
-        f"{PREFIX}eci-extra-ephemeral-storage",
+        EXTRA_STORAGE,
         "50Gi",
-        "Temporary storage besides the free 30 GiB.",
+        "Temporary storage besides the free 30 GiB, instead of what the containers ask for.",
         "EphemeralStorage",
         parse=values.gib,
     ),

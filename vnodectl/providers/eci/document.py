@@ -30,6 +30,7 @@ _FIELDS = """\
   container, rounded up to the next pair of vCPU and memory that ECI sells, {smallest} to {largest};
   {default} where nothing is asked for. `k8s.aliyun.com/eci-use-specs` names sizes or ECS instance types
   instead; GPUs need it.
+- **Ephemeral storage**: every group has {storage} GiB; what the containers ask for beyond is bought.
 - **Containers**: at most {containers}, and as many init containers. Side-car init containers are
   rejected.
 - **Volumes**: at most {volumes}. emptyDir with size and medium; configMap, secret, projected and
@@ -51,6 +52,7 @@ _FIELDS = """\
 - **exec** takes arguments, a terminal and its size, and gives the exit code. The end of what is typed
   can only be told where ECI's end agrees to `v5.channel.k8s.io`. **attach** shows what is printed and
   takes no input.
+- **port-forward** goes straight to the pod's address: its security group must let the connector in.
 - Variables from Secrets are hidden in ECI's console and API; those of init containers cannot be.
 """
 
@@ -78,6 +80,7 @@ def _fields() -> str:
         largest=pairs[-1],
         default=specs.DEFAULT,
         containers=CONTAINERS_MAX,
+        storage=specs.FREE_STORAGE,
         volumes=volumes.VOLUMES_MAX,
         file=volumes.FILE_MAX // 1024,
         files=volumes.FILES_MAX // 1024,
@@ -129,8 +132,9 @@ def _spending() -> list[str]:
         f"What changed is read every {pacing.busy_interval:g} s while something is on its way, else every",
         f"{pacing.calm_interval:g} s (DescribeContainerGroupStatus with SinceSecond, 200 groups a page).",
         f"The whole list costs {pacing.list_pages} page a minute however long it is. Whole groups are read",
-        "only of those whose init containers run, and of those that failed. Each API keeps to the account's",
-        "own limit:",
+        "only of those whose init containers run, and of those that failed; events (which become events of",
+        f"the pods) every {pacing.busy_events:g} s or {pacing.calm_events:g} s. Each API keeps to the limit",
+        "of the account:",
         "",
         *_table(("API", "Calls a minute"), rows),
         "",

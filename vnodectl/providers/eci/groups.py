@@ -105,6 +105,11 @@ class Groups:
             found += answer.get("ContainerGroups") or ()
         return found
 
+    async def events(self, since: int) -> list[JSON]:
+        """Folded rows of the groups that had events in the last `since` seconds (60 to 3,600)."""
+        parameters: JSON = {"Tag": self._owned, "SinceSecond": min(since, SINCE_MOST)}
+        return await self._rows(parameters, "DescribeContainerGroupEvents")
+
     async def check_right_to_read(self, group_id: str) -> None:
         """Raises `AlibabaForbidden` where the identity may not read groups (any more).
 
@@ -122,11 +127,11 @@ class Groups:
             if error.status >= 500:
                 raise
 
-    async def _rows(self, parameters: JSON) -> list[JSON]:
+    async def _rows(self, parameters: JSON, action: str = "DescribeContainerGroupStatus") -> list[JSON]:
         query = {**parameters, "Limit": STATUS_PAGE}
         found: list[JSON] = []
         for _ in range(_MAX_PAGES):
-            answer = await self._read("DescribeContainerGroupStatus", query)
+            answer = await self._read(action, query)
             found += [folded(row) for row in answer.get("Data") or ()]
             token = answer.get("NextToken")
             if not token:

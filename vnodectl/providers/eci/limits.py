@@ -8,6 +8,7 @@ PER_MINUTE = {
     "CreateContainerGroup": 1000,
     "DeleteContainerGroup": 1000,
     "DescribeContainerGroupStatus": 10_000,
+    "DescribeContainerGroupEvents": 10_000,
     "DescribeContainerGroups": 2000,
     "DescribeContainerLog": 500,
     "DescribeMultiContainerGroupMetric": 500,

@@ -21,7 +21,6 @@ import logging
 import math
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
 
 from vnodectl.clouds.alibaba import (
     AlibabaError,
@@ -32,12 +31,13 @@ from vnodectl.clouds.alibaba import (
 from vnodectl.clouds.alibaba.tags import Owner
 from vnodectl.errors import VnodectlError
 from vnodectl.providers.eci import status as states
+from vnodectl.providers.eci.events import EventReader
 from vnodectl.providers.eci.failures import reason
 from vnodectl.providers.eci.groups import DETAIL_PAGE, SINCE_LEAST, SINCE_MOST, STATUS_PAGE
 from vnodectl.providers.eci.names import group_name, pod_of
 from vnodectl.providers.eci.settings import Pacing
 from vnodectl.providers.eci.status import Cause
-from vnodectl.providers.eci.tracking import Backoff, History, Known, Tracked
+from vnodectl.providers.eci.tracking import Backoff, History, Known, Reader, Tracked
 from vnodectl.providers.outbox import Outbox
 from vnodectl.providers.tasks import OwnedTasks
 from vnodectl.providers.timing import Timer
@@ -54,22 +54,6 @@ _OVERLAP = 15
 _UNHEALTHY_AFTER = 3
 _FORGET_AFTER = 3600.0
 _UNKNOWN = Cause("ScheduleFailed", "ECI could not make the container group, and does not say why")
-
-
-class Reader(Protocol):
-    """What the observer needs of `Groups`."""
-
-    async def rows(self) -> list[JSON]: ...
-
-    async def changed(self, since: int) -> list[JSON]: ...
-
-    async def rows_of(self, ids: Sequence[str]) -> list[JSON]: ...
-
-    async def describe(self, ids: Sequence[str]) -> list[JSON]: ...
-
-    async def check_right_to_read(self, group_id: str) -> None: ...
-
-    async def delete(self, group_id: str, *, force: bool) -> None: ...
 
 
 class Observer:
@@ -90,6 +74,14 @@ class Observer:
         self._outbox = Outbox()
         self._tasks = OwnedTasks(self._outbox.fail)
         self._list_backoff = Backoff()
+        self._events = EventReader(
+            groups,
+            timer,
+            pod_of=self._pod_of,
+            known=lambda: self._known.by_id.keys(),
+            tell=self._outbox.put,
+            pause=lambda: pacing.busy_events if self._busy() else pacing.calm_events,
+        )
         self._healthy: bool | None = None
 
     # --- what the provider did --------------------------------------------------------------------
@@ -156,6 +148,7 @@ class Observer:
         self._tasks.start(self._lister(), "eci-list")
         self._tasks.start(self._watcher(), "eci-changes")
         self._tasks.start(self._describer(), "eci-details")
+        self._tasks.start(self._events.run(self._first_list), "eci-events")
         try:
             while True:
                 yield await self._outbox.take()
@@ -336,9 +329,16 @@ class Observer:
                 # Every look is followed by a rest, however often somebody asks for one.
                 await self._timer.sleep(min(1.0, self._pacing.busy_interval))
 
+    def _pod_of(self, group_id: str) -> PodKey | None:
+        tracked = self._known.by_id.get(group_id)
+        return tracked.key if tracked is not None else None
+
     def _pause(self) -> float:
+        return self._pacing.busy_interval if self._busy() else self._pacing.calm_interval
+
+    def _busy(self) -> bool:
         now = self._timer.now()
-        busy = any(
+        return any(
             tracked.deleting_at is not None
             or tracked.row is None
             or states.moving(tracked.row)
@@ -346,7 +346,6 @@ class Observer:
             for tracked in self._known.by_key.values()
             if not tracked.vanished
         )
-        return self._pacing.busy_interval if busy else self._pacing.calm_interval
 
     async def _watch_once(self, began: float, last: float) -> None:
         since = math.ceil(began - last) + _OVERLAP

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from vnodectl.clouds.alibaba import AlibabaError, AlibabaNotFound, AlibabaSession
 from vnodectl.clouds.alibaba.session import ECI_API
 from vnodectl.errors import VnodectlError
+from vnodectl.providers.carrying import carry
 from vnodectl.providers.eci import containers, probes, stats
 from vnodectl.providers.eci import exec as eci_exec
 from vnodectl.providers.eci import logs as eci_logs
@@ -31,6 +32,7 @@ from vnodectl.runtime.provider import (
     NotFound,
     PodKey,
     PodStats,
+    PortConnection,
     ProbeKind,
     Rejected,
     ResolvedPod,
@@ -244,6 +246,17 @@ class EciProvider:
         async with aclosing(chunks):  # type: ignore[type-var]
             async for chunk in chunks:
                 await streams.write_stdout(chunk)
+
+    async def port_forward(self, key: PodKey, port: int, connection: PortConnection) -> None:
+        """Straight to the pod's address, which its security group must let the connector reach."""
+        address = states.address(self._tracked(key).row or {})
+        if not address:
+            raise Retryable("NoAddress", "the pod has no address yet")
+        try:
+            await carry(address, port, connection)
+        except OSError as error:
+            why = error.strerror or "no answer"
+            raise Retryable("PortNotReached", f"port {port} of {address}: {why}") from error
 
     async def stats(self, keys: Sequence[PodKey]) -> Sequence[PodStats]:
         """One call for the whole batch (DescribeMultiContainerGroupMetric). Raises Retryable."""

@@ -72,6 +72,7 @@ class Pacing:
     every `calm_interval`; one page for 200 such groups. The whole list is read every `list_interval`, or
     less often where it has so many pages that there would be more than `list_pages` of them a minute: what
     groups at rest cost does not grow with their number. Sooner where a look shows what only it can explain.
+    Events are read every `busy_events` and `calm_events`.
     `list_lag` is for how long after its creation a group may be missing from reads.
     """
 
@@ -80,6 +81,8 @@ class Pacing:
     list_interval: float = 60.0
     list_pages: int = 1
     detail_interval: float = 5.0
+    busy_events: float = 10.0
+    calm_events: float = 60.0
     list_lag: float = 30.0
     retry_first: float = 10.0
     retry_most: float = 300.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from vnodectl.providers.eci.annotations import USE_SPECS, rejected
 from vnodectl.runtime import quantity
@@ -18,6 +18,9 @@ from vnodectl.runtime.provider import JSON, EnvVar, Rejected
 
 GIB = Decimal(2) ** 30
 SPECS_MAX = 5
+FREE_STORAGE = 30
+"""GiB of ephemeral storage that every group has."""
+
 IGNORE = "__ECI_RESOURCE_IGNORE__"
 """An environment variable: TRUE leaves its container out of the sum ("Ignore specific containers")."""
 
@@ -176,6 +179,18 @@ def total(
     return Spec(cpu, memory / GIB)
 
 
+def extra_storage(containers: Sequence[JSON], init_containers: Sequence[JSON]) -> int:
+    """GiB of ephemeral storage besides what every group has, for what the containers ask for together, or the
+    largest init container."""
+    name = "ephemeral-storage"
+    together = sum(
+        (_of(one, name, f"spec.containers[{index}]") for index, one in enumerate(containers)), Decimal(0)
+    )
+    inits = (_of(one, name, f"spec.initContainers[{index}]") for index, one in enumerate(init_containers))
+    wanted = max([together, *inits]) / GIB - FREE_STORAGE
+    return max(0, int(wanted.to_integral_value(rounding=ROUND_CEILING)))
+
+
 def size(wanted: Spec, region: str, *, preemptible: bool) -> Spec:
     """The pair that the group gets. Raises Rejected where ECI sells nothing that large."""
     if wanted.cpu == 0 and wanted.memory == 0:
@@ -212,10 +227,15 @@ def _need(container: JSON, path: str) -> Need:
 
 
 def _amounts(container: JSON, path: str) -> tuple[Decimal, Decimal]:
-    """(vCPU, bytes) of the limits, or of the requests where there are none."""
+    """(vCPU, bytes)."""
+    return _of(container, "cpu", path), _of(container, "memory", path)
+
+
+def _of(container: JSON, name: str, path: str) -> Decimal:
+    """The limit, or the request where there is none."""
     section = container.get("resources") or {}
     both = {**(section.get("requests") or {}), **(section.get("limits") or {})}
-    return _amount(both, "cpu", f"{path}.resources.cpu"), _amount(both, "memory", f"{path}.resources.memory")
+    return _amount(both, name, f"{path}.resources.{name}")
 
 
 def _amount(values: JSON, name: str, path: str) -> Decimal:

@@ -51,6 +51,11 @@ def group_status(row: JSON) -> str:
     return str(row.get("status") or "")
 
 
+def address(row: JSON) -> str:
+    """The pod's first address; "" while there is none."""
+    return str((row.get("podstatus") or {}).get("podip") or "")
+
+
 def moving(row: JSON) -> bool:
     """Whether the group is between two states, so that another look soon is worth it."""
     return group_status(row) in _ON_ITS_WAY

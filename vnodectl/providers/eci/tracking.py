@@ -1,8 +1,10 @@
-"""What the observer keeps in mind of each group, and of what became of a pod's earlier ones."""
+"""What the observer needs of the groups, and keeps in mind of each and of a pod's earlier ones."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from vnodectl.clouds.alibaba import AlibabaThrottled
 from vnodectl.errors import VnodectlError
@@ -11,6 +13,24 @@ from vnodectl.providers.eci.status import Cause
 from vnodectl.runtime.provider import JSON, PodKey
 
 MOST_BACKOFF = 60.0
+
+
+class Reader(Protocol):
+    """What the observer needs of `Groups`."""
+
+    async def rows(self) -> list[JSON]: ...
+
+    async def changed(self, since: int) -> list[JSON]: ...
+
+    async def rows_of(self, ids: Sequence[str]) -> list[JSON]: ...
+
+    async def describe(self, ids: Sequence[str]) -> list[JSON]: ...
+
+    async def events(self, since: int) -> list[JSON]: ...
+
+    async def check_right_to_read(self, group_id: str) -> None: ...
+
+    async def delete(self, group_id: str, *, force: bool) -> None: ...
 
 
 @dataclass(slots=True)

@@ -59,6 +59,9 @@ def translate(pod: ResolvedPod, place: Place, *, attempt: int = 1) -> JSON:
         **notes.parameters(annotations),
     }
     body.update(_size(pod, annotations, place.region))
+    extra = specs.extra_storage(spec["containers"], spec.get("initContainers") or ())
+    if extra and notes.EXTRA_STORAGE not in annotations:
+        body["EphemeralStorage"] = extra
     body.update(_spot(annotations))
     _check_eip(annotations)
     body["Container"] = _containers(pod, "containers")

@@ -24,10 +24,11 @@ from vnodectl.engines.clock import Clock, SystemClock
 from vnodectl.engines.hub import Hub, Subscription
 from vnodectl.engines.select import open_engine
 from vnodectl.engines.tasks import background
+from vnodectl.providers.carrying import carry
 from vnodectl.providers.local.names import group_name, pod_of
 from vnodectl.providers.local.probes import direct
 from vnodectl.providers.local.status import pod_status
-from vnodectl.providers.local.streams import StreamsSession, carry
+from vnodectl.providers.local.streams import StreamsSession
 from vnodectl.providers.local.translate import Options, translate
 from vnodectl.providers.local.volumes import contents
 from vnodectl.runtime.provider import (
