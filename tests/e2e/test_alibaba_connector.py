@@ -252,6 +252,16 @@ def test_checks_ask_the_account_and_find_nothing_wrong(installed: Sandbox) -> No
     assert {one["verdict"] for one in theirs} == {"skipped"}
 
 
+def test_it_is_shown_and_upgraded_with_what_it_was_told(installed: Sandbox) -> None:
+    shown = json.loads(installed.run("vnodectl", "show-connector", "-o", "json").stdout)["connectors"]
+    assert RELEASE in [one["release"] for one in shown]
+    done = installed.run("vnodectl", "upgrade-connector", *ALIBABA, "-o", "json")
+    (upgraded,) = json.loads(done.stdout)["connectors"]
+    assert (upgraded["release"], upgraded["status"]) == (RELEASE, "ready")
+    # Helm's new revision takes neither the certificate nor the trust in it away.
+    assert injected(spec_of(installed, "vk", "after-upgrade"))
+
+
 def test_a_sample_of_each_cloud_keeps_to_its_cloud(installed: Sandbox) -> None:
     for cloud, value in (("azure", "azure"), ("alibaba", "alibabacloud")):
         manifest = installed.run("vnodectl", "sample", "linux", "--cloud", cloud).stdout

@@ -66,7 +66,7 @@ class Connector:
     def owns(self, node: str) -> bool:
         """Whether a node of this name is this connector's, whatever the number that it is meant to be."""
         further = node.removeprefix(self.node)
-        return node == self.node or (further != node and bool(_FURTHER_NODE.fullmatch(further)))
+        return node == self.node or bool(_FURTHER_NODE.fullmatch(further))
 
     @property
     def secret(self) -> str:

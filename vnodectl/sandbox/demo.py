@@ -22,6 +22,7 @@ from vnodectl.sandbox.scenes import SCENES, Scene
 
 CLOUDS = (AZURE, ALIBABA, BOTH_CLOUDS)
 
+_NAMESPACE = "eci-demo"
 _LOG_SECONDS = 30.0
 _LOG_POLL = 0.3
 
@@ -246,6 +247,21 @@ async def _workload(stage: _Stage, layout: Layout, record: Record, scene: Scene)
         _expect("hello from" in said, "the exec gave no answer")
     else:
         stage.show("  (no kubectl exec: a simulated container has no shell)")
+    if real and scene.label:
+        await _by_label(stage, scene, image)
+
+
+async def _by_label(stage: _Stage, scene: Scene, image: str) -> None:
+    """The same for a whole namespace, whose pods say nothing of the node themselves."""
+    here = ("kubectl", "--namespace", _NAMESPACE)
+    stage.title(f"{scene.title}: send a namespace's pods there by a label")
+    await stage.do(["kubectl", "create", "namespace", _NAMESPACE])
+    await stage.do(["kubectl", "label", "namespace", _NAMESPACE, scene.label])
+    await stage.do([*here, "create", "deployment", "web", "--image", image])
+    await stage.do([*here, "rollout", "status", "deployment/web", "--timeout=120s"])
+    pods = await stage.do([*here, "get", "pods", "-o", "wide"])
+    _expect(f" {scene.nodes[0]} " in pods, f"no pod runs on {scene.nodes[0]}")
+    await stage.do(["kubectl", "delete", "namespace", _NAMESPACE, "--timeout=120s"])
 
 
 def _expect(holds: bool, otherwise: str) -> None:

@@ -22,7 +22,7 @@ from vnodectl.settings import DEFAULT_CONNECTOR_NAME, NODE_PREFIX
 class Scene:
     """`cluster` names the cluster, `place` where groups are made, `systems` what runs there: words of
     commands. `nodes` are those that must come; the workload runs on the first. `groups` lists what is in the
-    cloud, with the vendor's own SDK.
+    cloud, with the vendor's own SDK. `label` sends a namespace's pods to the nodes; "" where none does.
     """
 
     title: str
@@ -34,6 +34,7 @@ class Scene:
     nodes: tuple[str, ...]
     workload: str
     groups: tuple[str, ...]
+    label: str = ""
 
 
 SCENES: Mapping[str, Scene] = {
@@ -60,5 +61,6 @@ SCENES: Mapping[str, Scene] = {
         nodes=("virtual-kubelet",),
         workload="deployment/eci-helloworld",
         groups=("python", "-m", "vnodectl.sandbox.eci_groups"),
+        label="virtual-node-affinity-injection=enabled",
     ),
 }

@@ -32,6 +32,7 @@ case "$all" in
   "kubectl get nodes") printf '%s  Ready x\\n' sandbox {_LINUX} {_WINDOWS} {_ECI} ;;
   "kubectl get pods -o wide") printf 'aci 1/1 Running {_LINUX} x\\neci 1/1 Running {_ECI} x\\n' ;;
   "kubectl get pods"*) ;;
+  "kubectl --namespace eci-demo get pods"*) echo "web 1/1 Running {_ECI} x" ;;
   "kubectl logs"*) echo "Serving HTTP" ;;
   "kubectl exec"*) echo "hello from pod" ;;
   "podman ps"*Names*) [ -z "$CONTAINER" ] || echo "$CONTAINER" ;;
@@ -92,6 +93,7 @@ async def test_the_story_of_one_cloud(layout: Layout, tmp_path: Path) -> None:
     calls = _calls(tmp_path)
     assert calls[0] == "vnodectl sandbox up --name demo --cloud alibaba"
     assert not [call for call in calls if "aci" in call]
+    assert "kubectl label namespace eci-demo virtual-node-affinity-injection=enabled" in calls
     with pytest.raises(UsageError, match="no cloud 'moon'"):
         await _tell(layout, cloud="moon")
 
@@ -111,6 +113,7 @@ async def test_keeping_the_sandbox(layout: Layout, tmp_path: Path) -> None:
         "kubectl apply",
         "kubectl logs",
         "kubectl exec",
+        "kubectl label",
         "vnodectl remove-connector",
         "python -m vnodectl.sandbox.groups",
     ],
