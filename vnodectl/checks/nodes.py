@@ -73,6 +73,7 @@ async def dead_nodes(context: Context) -> Answer:
 
 async def daemon_sets(context: Context) -> Answer:
     systems = context.target.os_types or ("Linux",)
+    taint = landing.TAINTS.get(context.target.cloud, "azure")
     found: list[tuple[JSON, JSON]] = []
     try:
         there = await context.cluster_facts.daemon_sets()
@@ -80,7 +81,7 @@ async def daemon_sets(context: Context) -> Answer:
         return not_applicable("the caller may not list the cluster's DaemonSets")
     for one in there:
         spec = one["spec"]["template"].get("spec") or {}
-        if any(landing.lands(spec, landing.labels(system)) for system in systems):
+        if any(landing.lands(spec, landing.labels(system), taint) for system in systems):
             found.append((one, spec))
     if not found:
         return passed("no DaemonSet would land on a virtual node")

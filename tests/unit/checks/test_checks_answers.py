@@ -547,3 +547,14 @@ async def test_who_may_not_look_at_the_subscription_may_still_install(cloud, id_
     found = await outcome(id_, azure=cloud)
     assert found.verdict is Verdict.SKIPPED
     assert "may not look" in found.answer.cause
+
+
+@pytest.mark.parametrize(("cloud", "verdict"), [("azure", Verdict.PASSED), ("alibaba", Verdict.WARNING)])
+async def test_daemon_sets_are_looked_at_by_the_cloud_s_own_taint(cloud, verdict):
+    toleration = {"key": "virtual-kubelet.io/provider", "value": "alibabacloud", "effect": "NoSchedule"}
+    spec = {"tolerations": [toleration], "containers": []}
+    async with a_cluster() as (api, kube):
+        body = {"metadata": {"name": "agent"}, "spec": {"template": {"spec": spec}}}
+        api.put("daemonsets", body, namespace="kube-system")
+        found = await outcome("VN-KUBE-007", kube=kube, target=replace(TARGET, cloud=cloud))
+    assert found.verdict is verdict
