@@ -157,7 +157,7 @@ def test_a_registry_that_never_answers_costs_seconds_and_is_no_warning():
         loop = asyncio.get_running_loop()
         return await run(all_checks(), context, selection=selection, clock=loop.time)
 
-    report = run_virtually(main())
+    report = virtual_time.run(main())
     found = next(one for one in report.outcomes if one.check.id == "VN-REL-005")
     assert found.verdict is Verdict.SKIPPED
     assert found.seconds == pytest.approx(8, abs=0.001)
