@@ -21,11 +21,6 @@ from vnodectl.checks.recording import Recorder, replay
 from vnodectl.checks.runner import Selection, run
 
 
-def refuse_token(request_token: str):
-    """Answers 401 to whoever has another one."""
-    return lambda *_: status(401, "Unauthorized")
-
-
 @pytest.mark.parametrize("case", [one for one in CASES if not one.options.get("real")], ids=str)
 async def test_each_case_is_told_and_told_again_by_a_replay(case: Case) -> None:
     given = case.options.get("helm")
@@ -38,8 +33,8 @@ async def test_each_case_is_told_and_told_again_by_a_replay(case: Case) -> None:
             api.date = formatdate(time.time() + fake.pop("ahead"), usegmt=True)
         for name, value in fake.items():
             setattr(api, name, value)
-        if case.options.get("token"):
-            api.refuse = refuse_token(case.options["token"])
+        if case.options.get("refused"):
+            api.refuse = lambda *_: status(401, "Unauthorized")
         if case.options.get("somebody"):
             api.allowed = lambda _: False
         async with client(kube.server) as mine:

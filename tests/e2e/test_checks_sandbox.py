@@ -13,10 +13,11 @@ from support.sandboxes import Sandbox
 pytestmark = pytest.mark.e2e
 
 ACI = "Microsoft.ContainerInstance"
+PLACE = ("-g", "demo-aks", "-n", "demo", "--aci-resource-group", "demo-aci")
 
 
 def check(sandbox: Sandbox, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    done = sandbox.run("vnodectl", "check", "-o", "json", *arguments, check=False)
+    done = sandbox.run("vnodectl", "check", "-o", "json", *PLACE, *arguments, check=False)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout), done.stderr
 

@@ -9,7 +9,17 @@ from datetime import datetime
 from vnodectl.checks import landing
 from vnodectl.checks.clocks import clock_answer
 from vnodectl.checks.context import Context
-from vnodectl.checks.model import Answer, Check, Resource, Severity, counted, failed, passed, warned
+from vnodectl.checks.model import (
+    Answer,
+    Check,
+    Resource,
+    Severity,
+    counted,
+    failed,
+    not_applicable,
+    passed,
+    warned,
+)
 from vnodectl.checks.readers import JSON
 from vnodectl.kube.errors import Forbidden, NotFound
 from vnodectl.kube.resources import DEPLOYMENTS, LEASES, NODE_LEASE_NAMESPACE
@@ -40,7 +50,7 @@ async def dead_nodes(context: Context) -> Answer:
     try:
         leases, _ = await context.kube.list(LEASES.path(NODE_LEASE_NAMESPACE))
     except Forbidden:
-        leases = []
+        return not_applicable("the caller may not read the nodes' Leases")
     renewed = {
         one["metadata"]["name"]: datetime.fromisoformat(one["spec"]["renewTime"])
         for one in leases
@@ -63,10 +73,15 @@ async def dead_nodes(context: Context) -> Answer:
 
 async def daemon_sets(context: Context) -> Answer:
     systems = context.target.os_types or ("Linux",)
+    taint = landing.TAINTS.get(context.target.cloud, "azure")
     found: list[tuple[JSON, JSON]] = []
-    for one in await context.cluster_facts.daemon_sets():
+    try:
+        there = await context.cluster_facts.daemon_sets()
+    except Forbidden:
+        return not_applicable("the caller may not list the cluster's DaemonSets")
+    for one in there:
         spec = one["spec"]["template"].get("spec") or {}
-        if any(landing.lands(spec, landing.labels(system)) for system in systems):
+        if any(landing.lands(spec, landing.labels(system), taint) for system in systems):
             found.append((one, spec))
     if not found:
         return passed("no DaemonSet would land on a virtual node")
@@ -91,8 +106,11 @@ async def clock(context: Context) -> Answer:
 
 async def other_managers(context: Context) -> Answer:
     """Who else makes virtual nodes here, or holds what is to be ours."""
-    deployments, _ = await context.kube.list(DEPLOYMENTS.path())
     target = context.target
+    try:
+        deployments, _ = await context.kube.list(DEPLOYMENTS.path())
+    except Forbidden:
+        deployments, _ = await context.kube.list(DEPLOYMENTS.path(target.namespace))
     releases = {connector.release for connector in target.connectors}
     for one in deployments:
         meta = one["metadata"]

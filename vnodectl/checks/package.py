@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 from vnodectl.checks.context import Context
 from vnodectl.checks.model import Answer, Check, Resource, Severity, failed, not_applicable, passed, warned
 from vnodectl.checks.readers import JSON, SecretRef
 from vnodectl.errors import Unreachable
+
+_PATIENCE = 8.0
+"""Seconds. Where the registry is out of reach from here, nobody is to wait long to be told so."""
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
@@ -44,7 +48,10 @@ async def image_pullable(context: Context) -> Answer:
         for one in found[0].get("imagePullSecrets") or ()
     ]
     try:
-        answer = await context.registry.manifest(image, secrets)
+        async with asyncio.timeout(_PATIENCE):
+            answer = await context.registry.manifest(image, secrets)
+    except TimeoutError:
+        return not_applicable(f"its registry does not answer here within {_PATIENCE:g} s")
     except Unreachable as error:
         return not_applicable(f"its registry cannot be asked from here: {error.message}")
     if answer.status in {401, 403}:

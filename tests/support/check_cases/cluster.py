@@ -123,7 +123,7 @@ CASES = (
     case("VN-TOOL-002", "old", FAILED, "older than 3.8.0", "v3.7.9", helm=CannedHelm(version="v3.7.9")),
     case("VN-TOOL-002", "oldish", WARNING, "older than 3.16.0", helm=CannedHelm(version="v3.15.4")),
     case("VN-KUBE-001", "it answers", PASSED, "", "answers as v1."),
-    case("VN-KUBE-001", "refused credentials", FAILED, "does not accept", token="no-such-token"),
+    case("VN-KUBE-001", "refused credentials", FAILED, "does not accept", refused=True, fake={}),
     case("VN-KUBE-002", "supported", PASSED, "", "within 1.31"),
     case("VN-KUBE-002", "too old", FAILED, "1.31 or newer", fake={"version": {"major": "1", "minor": "30"}}),
     case("VN-KUBE-002", "too new", WARNING, "newer than", fake={"version": {"major": "1", "minor": "99"}}),

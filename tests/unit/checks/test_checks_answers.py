@@ -507,3 +507,54 @@ async def test_our_own_node_is_fine():
         api.put("nodes", node({"type": "virtual-kubelet"}))
         found = await outcome("VN-REL-003", kube=kube)
     assert (found.verdict, found.answer.evidence) == (Verdict.PASSED, "0 free, 1 our own")
+
+
+# --- callers who may not see everything -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("id_", "plural", "verdict"),
+    [
+        ("VN-KUBE-006", "leases", Verdict.SKIPPED),
+        ("VN-KUBE-007", "daemonsets", Verdict.SKIPPED),
+        ("VN-KUBE-009", "deployments", Verdict.PASSED),
+    ],
+)
+async def test_who_may_not_list_the_whole_cluster_may_still_install(id_, plural, verdict):
+    async with a_cluster() as (api, kube):
+        api.put("nodes", {"metadata": {"name": "old", "labels": {"type": "virtual-kubelet"}}})
+
+        def refuse(method, kind, _):
+            # The deployments of one namespace may be listed, those of the cluster not.
+            everywhere = kind == "leases" or "/namespaces/" not in api.requests[-1]
+            return status(403, "Forbidden") if kind == plural and everywhere else None
+
+        api.refuse = refuse
+        found = await outcome(id_, kube=kube)
+    assert found.verdict is verdict, found.answer
+
+
+@pytest.mark.parametrize("id_", ["VN-AZ-008", "VN-AZ-014", "VN-AZ-015"])
+async def test_who_may_not_look_at_the_subscription_may_still_install(cloud, id_):
+    real = cloud._say
+
+    def say(path):
+        if path.endswith(("ContainerService", "capabilities", "usages")):
+            raise AzureForbidden(403, "AuthorizationFailed", "no right over the subscription")
+        return real(path)
+
+    cloud._say = say
+    found = await outcome(id_, azure=cloud)
+    assert found.verdict is Verdict.SKIPPED
+    assert "may not look" in found.answer.cause
+
+
+@pytest.mark.parametrize(("cloud", "verdict"), [("azure", Verdict.PASSED), ("alibaba", Verdict.WARNING)])
+async def test_daemon_sets_are_looked_at_by_the_cloud_s_own_taint(cloud, verdict):
+    toleration = {"key": "virtual-kubelet.io/provider", "value": "alibabacloud", "effect": "NoSchedule"}
+    spec = {"tolerations": [toleration], "containers": []}
+    async with a_cluster() as (api, kube):
+        body = {"metadata": {"name": "agent"}, "spec": {"template": {"spec": spec}}}
+        api.put("daemonsets", body, namespace="kube-system")
+        found = await outcome("VN-KUBE-007", kube=kube, target=replace(TARGET, cloud=cloud))
+    assert found.verdict is verdict

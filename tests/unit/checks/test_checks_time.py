@@ -144,3 +144,20 @@ def test_a_check_whose_session_is_absent_is_not_asked():
         return await run(checks, Context())
 
     assert virtual_time.run(main()).outcomes[0].answer.cause == "no cluster session"
+
+
+def test_a_registry_that_never_answers_costs_seconds_and_is_no_warning():
+    class Silent:
+        async def manifest(self, reference, secrets=()):
+            await asyncio.sleep(3600)
+
+    async def main():
+        context = Context(target=TARGET, helm=CannedHelm(), registry=Silent())
+        selection = Selection(only=("VN-REL-005",))
+        loop = asyncio.get_running_loop()
+        return await run(all_checks(), context, selection=selection, clock=loop.time)
+
+    report = virtual_time.run(main())
+    found = next(one for one in report.outcomes if one.check.id == "VN-REL-005")
+    assert found.verdict is Verdict.SKIPPED
+    assert found.seconds == pytest.approx(8, abs=0.001)

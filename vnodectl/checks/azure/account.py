@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vnodectl.checks.azure.forgiving import forgiving
 from vnodectl.checks.clocks import clock_answer
 from vnodectl.checks.context import Context, gather
 from vnodectl.checks.model import Answer, Check, Repair, Resource, Severity, failed, passed, warned
@@ -110,7 +111,7 @@ CHECKS = (
         "VN-AZ-008",
         "azure",
         "Are the other resource providers registered?",
-        other_providers,
+        forgiving(other_providers),
         needs=("VN-AZ-001",),
         resources=frozenset({Resource.AZURE, Resource.PLAN}),
         why="Subnets, managed identities and AKS have providers of their own, and are refused without them.",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
+from vnodectl.checks.azure.forgiving import Ask, forgiving
 from vnodectl.checks.azure.ids import (
     NO_CLUSTER,
     NO_SUBNET,
@@ -260,7 +260,6 @@ async def address_families(context: Context) -> Answer:
 
 
 _PLANNED = frozenset({Resource.AZURE, Resource.PLAN})
-Ask = Callable[[Context], Awaitable[Answer]]
 
 
 def _check(number: int, title: str, ask: Ask, why: str, **more: Any) -> Check:
@@ -306,7 +305,7 @@ CHECKS = (
     _check(
         10,
         "Is the subnet in the cluster's network?",
-        same_network,
+        forgiving(same_network),
         "Pods on virtual nodes talk to the cluster's pods and services through the virtual network.",
         needs=("VN-AZ-003", "VN-AZ-016"),
     ),
@@ -320,7 +319,7 @@ CHECKS = (
     _check(
         12,
         "Does the API server answer the egress of container groups?",
-        authorized_ranges,
+        forgiving(authorized_ranges),
         "With authorised address ranges the API server refuses pods whose egress address is not among them.",
         severity=Severity.WARNING,
         needs=("VN-AZ-003", "VN-AZ-016"),

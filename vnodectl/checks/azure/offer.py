@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vnodectl.checks.azure.account import PROVIDER
+from vnodectl.checks.azure.forgiving import forgiving
 from vnodectl.checks.azure.ids import properties
 from vnodectl.checks.context import CONTAINER_INSTANCE_API, Context
 from vnodectl.checks.model import Answer, Check, Resource, failed, not_applicable, passed, warned
@@ -193,7 +194,7 @@ CHECKS = (
         "VN-AZ-014",
         "azure",
         "Does the region sell this system, size, GPU and zone?",
-        capabilities,
+        forgiving(capabilities),
         needs=("VN-AZ-007",),
         resources=_PLANNED,
         why="Sizes, Windows, GPUs and zones differ by region; what is not sold stays Pending for ever.",
@@ -202,7 +203,7 @@ CHECKS = (
         "VN-AZ-015",
         "azure",
         "Is quota left for container groups?",
-        quota,
+        forgiving(quota),
         needs=("VN-AZ-007",),
         resources=_PLANNED,
         why="Groups beyond the subscription's quota are refused, and their pods stay Pending.",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from vnodectl.checks.azure.forgiving import Ask, forgiving
 from vnodectl.checks.azure.ids import (
     NO_SUBNET,
     free_prefix,
@@ -251,7 +251,6 @@ def _linked(link: JSON) -> str:
 
 
 _PLANNED = frozenset({Resource.AZURE, Resource.PLAN})
-Ask = Callable[[Context], Awaitable[Answer]]
 
 
 def _check(number: int, title: str, ask: Ask, why: str, **more: Any) -> Check:
@@ -263,7 +262,7 @@ CHECKS = (
     _check(
         16,
         "Does the subnet for container groups exist?",
-        exists,
+        forgiving(exists),
         "Groups that name a subnet which is not there are refused.",
         needs=("VN-AZ-001", "VN-AZ-008"),
         repairs=(DELEGATE_SUBNET,),
@@ -271,32 +270,32 @@ CHECKS = (
     _check(
         17,
         "Is the subnet delegated to container groups?",
-        delegated,
+        forgiving(delegated),
         "Azure puts container groups only into subnets that are delegated to them, and to nothing else.",
         repairs=(DELEGATE_SUBNET,),
     ),
     _check(
         18,
         "Has the subnet free addresses?",
-        addresses,
+        forgiving(addresses),
         "Each container group takes an address of the subnet; without one its pod stays Pending.",
     ),
     _check(
         19,
         "Does the network security group let container groups out?",
-        security_group,
+        forgiving(security_group),
         "Without a way to the registries no image is pulled, without one to the API server pods lack it.",
     ),
     _check(
         20,
         "Does the route table lead out?",
-        routes,
+        forgiving(routes),
         "A default route to nowhere, or to a firewall that does not know the registries, stops every pull.",
     ),
     _check(
         21,
         "Is the subnet free of other services?",
-        foreign_links,
+        forgiving(foreign_links),
         "Links of other services (App Service, SQL …) keep a subnet to themselves.",
     ),
 )
