@@ -24,11 +24,14 @@ vnodectl lint -n web                                 # the workloads of a namesp
 ```
 
 It looks into Pods and everything with a pod template, one by one in streams and lists, and leaves alone what
-cannot land on a virtual node. Whatever it says of a pod comes from the translator that the connector itself
-uses, asked until it has nothing more to say: what lint lets through is not rejected later for its manifest.
+cannot land on a virtual node. Labels by which the connectors' admission webhook sends pods there count as
+asking for it, as if the webhook were installed. Whatever it says of a pod comes from the translator that the
+connector itself uses, asked until it has nothing more to say: what lint lets through is not rejected later for
+its manifest.
 
 Contents of ConfigMaps and Secrets count where they are among the files; in a cluster the named ConfigMaps are
-read, Secrets never, but for pull secrets with `--check-images`. With `-l REGION` and a login (`az login`) the
+read, Secrets never, but for pull secrets with `--check-images`, which asks registries whether images can be
+pulled and what they run. With `-l REGION` and a login (`az login`) the
 cloud is asked what the region offers. What could not be asked is said on standard error.
 
 **Severity.** `error`: the pod does not run. `warning`: it runs otherwise than it says. `info`: worth knowing.
