@@ -219,7 +219,7 @@ async def _images(stack: AsyncExitStack, settings: Settings, there: Cloud) -> Im
 
 
 def _files(wanted: Wanted, cloud: Cloud) -> Input:
-    from vnodectl.lint import catalogue
+    from vnodectl.lint import asked
     from vnodectl.lint.documents import Unreadable, read
     from vnodectl.lint.engine import Input
     from vnodectl.lint.landing import virtual_node
@@ -227,7 +227,7 @@ def _files(wanted: Wanted, cloud: Cloud) -> Input:
 
     sources: list[Source] = []
     broken: list[Finding] = []
-    rule = catalogue.UNREADABLE
+    rule = asked.UNREADABLE
     for name, text in _texts(wanted.files):
         try:
             sources += read(text, name)
