@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,11 +22,12 @@ from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
 
 if TYPE_CHECKING:
     from vnodectl.connector.settings import Settings
-    from vnodectl.lint.clouds import Cloud
+    from vnodectl.lint.clouds import Cloud, Placement
     from vnodectl.lint.documents import Source
-    from vnodectl.lint.engine import Input, Judged
+    from vnodectl.lint.engine import Input
+    from vnodectl.lint.images import Images
     from vnodectl.lint.model import Finding, Report
-    from vnodectl.lint.online import Asked, CloudSays, Registry
+    from vnodectl.lint.online import CloudSays
 
 _PLACE = "The virtual node"
 _OBJECTS = "What to look at"
@@ -107,7 +108,7 @@ def lint(
         option(
             RUN,
             "--check-images",
-            help="In a cluster: ask registries whether images can be pulled, with the pods' pull secrets.",
+            help="In a cluster: ask registries for the images, with the pods' pull secrets.",
         ),
     ] = False,
     strict: Annotated[bool, option(RUN, "--strict", help="Exit with 3 where there are warnings.")] = False,
@@ -161,7 +162,7 @@ def lint(
         offline=offline,
         images=images,
     )
-    report = run(_lint(settings, wanted, _cloud(settings, wanted, cloud, os_type)))
+    report = run(_lint(settings, wanted, _placement(settings, wanted, cloud, os_type)))
     _show(report, output)
     code = report.exit_code(strict=strict)
     if code != EXIT_OK:
@@ -172,29 +173,53 @@ def _split(patterns: Sequence[str]) -> tuple[str, ...]:
     return tuple(part.strip() for one in patterns for part in one.split(",") if part.strip())
 
 
-def _cloud(settings: Settings, wanted: Wanted, name: str, os_type: str) -> Cloud:
+def _placement(settings: Settings, wanted: Wanted, name: str, os_type: str) -> Placement:
+    """Raises UsageError for a cloud or an operating system that there is not."""
     from vnodectl.lint.clouds import Placement, cloud
 
-    region = settings.location or ""
+    region = settings.location or settings.region or ""
     if name.lower() == "azure" and region:
         from vnodectl.connector.names import azure_region
 
         region = azure_region(region)
-    return cloud(Placement(name.lower(), os_type.capitalize(), region, wanted.subnet, wanted.gpu_sku))
+    place = Placement(name.lower(), os_type.capitalize(), region, wanted.subnet, wanted.gpu_sku)
+    cloud(place)
+    return place
 
 
-async def _lint(settings: Settings, wanted: Wanted, cloud: Cloud) -> Report:
+async def _lint(settings: Settings, wanted: Wanted, place: Placement) -> Report:
     from vnodectl.lint import engine
+    from vnodectl.lint.clouds import cloud
+    from vnodectl.lint.online import ask
 
+    there = cloud(place)
     async with AsyncExitStack() as stack:
-        given = await _live(stack, settings, wanted, cloud) if wanted.live else _files(wanted, cloud)
+        given = await _live(stack, settings, wanted, there) if wanted.live else _files(wanted, there)
         judged = engine.judge(given)
-        asked = await _ask(stack, settings, wanted, cloud, judged)
+        images: Images | None = None
+        if wanted.live and wanted.images and judged and not wanted.offline:
+            images = await _images(stack, settings, there)
+            await images.look(judged)
+            # What the images say of themselves decides about commands: everything is judged again with that.
+            given = replace(given, cloud=cloud(replace(place, images=images.configs)))
+            judged = engine.judge(given)
+        says = await _azure(stack, settings) if there.name == "azure" and not wanted.offline else None
+        asked = await ask(judged, given.cloud, says=says, registry=images, offline=wanted.offline)
         return engine.report(given, judged, asked.notes, asked.skipped)
 
 
+async def _images(stack: AsyncExitStack, settings: Settings, there: Cloud) -> Images:
+    from vnodectl.clouds.http import http_session, tls_context
+    from vnodectl.lint.images import Images
+    from vnodectl.providers.image_registry import ImageRegistry
+    from vnodectl.providers.timing import LoopTimer
+
+    http = await stack.enter_async_context(http_session(tls_context(settings.ca_bundle or "")))
+    return Images(ImageRegistry(lambda: http, LoopTimer()), there.os)
+
+
 def _files(wanted: Wanted, cloud: Cloud) -> Input:
-    from vnodectl.lint import catalogue
+    from vnodectl.lint import asked
     from vnodectl.lint.documents import Unreadable, read
     from vnodectl.lint.engine import Input
     from vnodectl.lint.landing import virtual_node
@@ -202,7 +227,7 @@ def _files(wanted: Wanted, cloud: Cloud) -> Input:
 
     sources: list[Source] = []
     broken: list[Finding] = []
-    rule = catalogue.UNREADABLE
+    rule = asked.UNREADABLE
     for name, text in _texts(wanted.files):
         try:
             sources += read(text, name)
@@ -245,23 +270,6 @@ async def _live(stack: AsyncExitStack, settings: Settings, wanted: Wanted, cloud
         kube, found.sources, node, namespaces(found.sources), pull_secrets=wanted.images
     )
     return Input(found.sources, cloud, node, wanted.ignore, known=known)
-
-
-async def _ask(
-    stack: AsyncExitStack, settings: Settings, wanted: Wanted, cloud: Cloud, judged: list[Judged]
-) -> Asked:
-    from vnodectl.lint.online import ask
-
-    says: CloudSays | None = None
-    registry: Registry | None = None
-    if not wanted.offline and judged:
-        if cloud.name == "azure":
-            says = await _azure(stack, settings)
-        if wanted.live and wanted.images:
-            from vnodectl.clouds.registry import open_registry
-
-            registry = await stack.enter_async_context(open_registry(settings.ca_bundle or ""))
-    return await ask(judged, cloud, says=says, registry=registry, offline=wanted.offline)
 
 
 async def _azure(stack: AsyncExitStack, settings: Settings) -> CloudSays | None:

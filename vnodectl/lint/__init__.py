@@ -5,5 +5,5 @@ objects and points at lines. It knows no connector and opens no session: what a 
 
 `documents` reads files with the place of every value, `live` reads a cluster; `workloads` finds the pods in
 them and `landing` says which can land on a virtual node; `translation` asks the provider's own translator,
-`beyond` the rules that no translator knows; `engine` puts it together, `rules` is the catalogue.
+`beyond` and `online` the rules that no translator knows; `engine` puts it together, `catalogue` has them all.
 """

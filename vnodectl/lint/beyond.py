@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from vnodectl.lint import catalogue as rules
+from vnodectl.lint import asked as rules
 from vnodectl.lint.clouds import Cloud
 from vnodectl.lint.manifest import Known, claim_names, unknown_fields
 from vnodectl.lint.model import JSON, Steps

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vnodectl.lint import beyond, patches
-from vnodectl.lint import catalogue as rules
+from vnodectl.lint import asked as rules
+from vnodectl.lint import beyond, catalogue, patches
 from vnodectl.lint.beyond import Landed
 from vnodectl.lint.clouds import Cloud
 from vnodectl.lint.documents import Source
@@ -103,7 +103,7 @@ def _of(
         return found  # what its pods would lack on a virtual node is beside the point
     seen: set[Steps] = set()
     for problem in one.found.problems:
-        rule = rules.of_rejection(problem.reason, problem.field, cloud.name, cloud.os)
+        rule = catalogue.of_rejection(problem.reason, problem.field, cloud.name, cloud.os)
         seen.add(problem.at)
         found.append(_finding(work.source, rule, problem.at, problem.message, work))
     if one.found.broken:
@@ -201,7 +201,7 @@ def _annotated(body: JSON) -> frozenset[str]:
     """The codes that an object's annotation suppresses."""
     found: frozenset[str] = frozenset()
     for pattern in _patterns(body):
-        found |= rules.matching(pattern)
+        found |= catalogue.matching(pattern)
     return found
 
 
@@ -224,5 +224,5 @@ def _unknown_ignores(source: Source) -> list[Finding]:
         )
         for at, body in places
         for pattern in _patterns(body)
-        if not rules.matching(pattern)
+        if not catalogue.matching(pattern)
     ]

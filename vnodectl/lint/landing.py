@@ -12,14 +12,16 @@ from vnodectl.lint.workloads import Workload, mapping, objects
 from vnodectl.runtime.node import NodeConfig, labels
 from vnodectl.runtime.provider import NodeInfo
 from vnodectl.settings import NODE_PREFIX, TAINT_KEY
+from vnodectl.webhook.patch import Rule, patches
 
 HOSTNAME = "kubernetes.io/hostname"
 _OS_LABELS = ("kubernetes.io/os", "beta.kubernetes.io/os")
 _ECI_NODE = "virtual-kubelet"
 """The node's name that users of ack-virtual-node know."""
 
-_INJECTION = ("virtual-node-affinity-injection", "enabled")
-"""The namespace label by which an admission webhook adds selector and toleration."""
+_SENT = {"virtual-node-affinity-injection": "enabled"}
+_SENT_TO_ECI = {**_SENT, "alibabacloud.com/eci": "true"}
+"""Labels of a namespace or a pod by which the connectors' admission webhook adds selector and toleration."""
 
 
 class Landing(StrEnum):
@@ -74,7 +76,7 @@ def landing(work: Workload, node: VirtualNode, namespace_labels: Mapping[str, st
     spec = work.spec
     if spec.get("nodeName"):  # no scheduler is asked, and NoSchedule keeps nobody away who is there
         return Landing.LANDS if node.called(str(spec["nodeName"])) else Landing.AWAY
-    if namespace_labels.get(_INJECTION[0]) == _INJECTION[1] and work.kind != "DaemonSet":
+    if work.kind != "DaemonSet" and _sent(work, node, namespace_labels):
         return Landing.LANDS
     demands = demanded(spec, node)
     if not demands and not could(spec, node):
@@ -85,6 +87,23 @@ def landing(work: Workload, node: VirtualNode, namespace_labels: Mapping[str, st
     if demands:
         return Landing.LANDS if tolerates else Landing.NO_TOLERATION
     return Landing.NO_SELECTOR if tolerates else Landing.AWAY
+
+
+def _sent(work: Workload, node: VirtualNode, namespace_labels: Mapping[str, str]) -> bool:
+    """Whether the webhook would make it land there: it is asked itself."""
+    wanted = _SENT_TO_ECI if node.taint == "alibabacloud" else _SENT
+    if not any(
+        labels.get(key) == value
+        for labels in (namespace_labels, work.labels)
+        for key, value in wanted.items()
+    ):
+        return False
+    spec = {
+        "nodeSelector": mapping(work.spec.get("nodeSelector")),
+        "tolerations": objects(work.spec.get("tolerations")),
+        "os": mapping(work.spec.get("os")),
+    }
+    return bool(patches({"metadata": {"labels": work.labels}, "spec": spec}, Rule(node.taint, node.os)))
 
 
 def tolerated(toleration: JSON, taint: str) -> bool:

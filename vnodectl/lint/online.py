@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vnodectl.errors import VnodectlError
-from vnodectl.lint import catalogue as rules
+from vnodectl.lint import asked as rules
+from vnodectl.lint import catalogue
 from vnodectl.lint.beyond import Note
 from vnodectl.lint.clouds import Cloud
 from vnodectl.lint.engine import Judged
@@ -68,7 +69,7 @@ async def ask(
     """Everything that can be asked. One that is not answered skips its rule and no other."""
     notes: list[tuple[Judged, Note]] = []
     skipped: list[tuple[str, str]] = []
-    for rule in rules.RULES:
+    for rule in catalogue.RULES:
         if not rule.online or cloud.name not in rule.clouds:
             continue
         source: object = registry if rule is rules.PULL else says

@@ -12,7 +12,7 @@ _CLOUDS = {AZURE: "Azure", ALIBABA: "Alibaba Cloud"}
 
 _HEAD = f"""# Lint
 
-<!-- Made from vnodectl/lint/catalogue.py: python -m vnodectl.lint.page > docs/lint.md -->
+<!-- Made from vnodectl/lint/asked.py and translated.py: python -m vnodectl.lint.page > docs/lint.md -->
 
 `vnodectl lint` finds what will not work on a virtual node before it is deployed there:
 
@@ -24,19 +24,22 @@ vnodectl lint -n web                                 # the workloads of a namesp
 ```
 
 It looks into Pods and everything with a pod template, one by one in streams and lists, and leaves alone what
-cannot land on a virtual node. Whatever it says of a pod comes from the translator that the connector itself
-uses, asked until it has nothing more to say: what lint lets through is not rejected later for its manifest.
+cannot land on a virtual node. Labels by which the connectors' admission webhook sends pods there count as
+asking for it, as if the webhook were installed. Whatever it says of a pod comes from the translator that the
+connector itself uses, asked until it has nothing more to say: what lint lets through is not rejected later
+for its manifest.
 
 Contents of ConfigMaps and Secrets count where they are among the files; in a cluster the named ConfigMaps are
-read, Secrets never, but for pull secrets with `--check-images`. With `-l REGION` and a login (`az login`) the
-cloud is asked what the region offers. What could not be asked is said on standard error.
+read, Secrets never, but for pull secrets with `--check-images`, which asks registries whether images can be
+pulled and what they run. With `-l REGION` and a login (`az login`) the cloud is asked what the region offers.
+What could not be asked is said on standard error.
 
 **Severity.** `error`: the pod does not run. `warning`: it runs otherwise than it says. `info`: worth knowing.
 **Exit codes.** 1 with errors, 3 with warnings and `--strict`, 2 for wrong usage, 5 for a cluster out of
 reach, else 0.
 
-**Suppressing.** `--ignore RULE`, or the annotation `{IGNORE}` on the object or its pod template, with
-codes, globs or names: `{IGNORE}: "VN-L-023,probe"`.
+**Suppressing.** `--ignore RULE`, or the annotation `{IGNORE}` on the object or its pod
+template, with codes, globs or names: `{IGNORE}: "VN-L-023,probe"`.
 
 **Formats.** `-o table`, `json`, `sarif` (2.1.0) and `junit`. JSON is one document:
 `{{"schemaVersion": 1, "findings": [{{…}}]}}`, each with `code`, `severity`, `file`, `line`, `path`, `message`

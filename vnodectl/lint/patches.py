@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vnodectl.lint import catalogue as rules
+from vnodectl.lint import asked as rules
 from vnodectl.lint.model import JSON, Steps
 from vnodectl.lint.paths import deepest, look, pointer
 from vnodectl.lint.rule import Rule

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -135,3 +137,30 @@ def test_an_interruption_leaves_no_file(number: signal.Signals, cluster, tmp_pat
     assert (process.returncode, out) == (130, "")
     assert "interrupted" in err
     assert list(place.iterdir()) == []
+
+
+def test_a_terminal_gets_a_bar(cluster, tmp_path: Path) -> None:
+    _, config, plants = cluster
+    ours, theirs = pty.openpty()
+    path = tmp_path / "a.tar.gz"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vnodectl", "sysdump", "-f", str(path), "--kubeconfig", config],
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    except OSError:  # what reading says once nobody has the other end open
+        pass
+    finally:
+        os.close(ours)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, f"{path}\n")
+    assert re.search(rb"\d+/12", shown)
+    assert b": collected" not in shown
+    assert plants.found(path) == []

@@ -102,6 +102,34 @@ def test_a_namespace_whose_pods_are_sent_there_by_a_webhook() -> None:
     labels = {"virtual-node-affinity-injection": "enabled"}
     assert where({}, namespace=labels) is Landing.LANDS
     assert where({}, "DaemonSet", labels) is Landing.AWAY
+    assert where({"nodeSelector": {"type": "real"}}, namespace=labels) is Landing.AWAY
+    assert where({"nodeSelector": {"kubernetes.io/os": "windows"}}, namespace=labels) is Landing.AWAY
+
+
+@pytest.mark.parametrize(
+    ("labels", "cloud", "expected"),
+    [
+        ({"virtual-node-affinity-injection": "enabled"}, "azure", Landing.LANDS),
+        ({"alibabacloud.com/eci": "true"}, "alibabacloud", Landing.LANDS),
+        ({"alibabacloud.com/eci": "true"}, "azure", Landing.AWAY),
+        ({"alibabacloud.com/eci": "false"}, "alibabacloud", Landing.AWAY),
+    ],
+)
+def test_a_pod_that_asks_for_it_by_a_label(labels: dict[str, str], cloud: str, expected: Landing) -> None:
+    spec = {"containers": [{"name": "a", "image": "b"}]}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": labels}, "spec": spec}
+    work = workload(Source("test.yaml", body))
+    assert work is not None
+    assert landing(work, virtual_node(cloud, "Linux"), {}) is expected
+
+
+def test_a_pod_may_stay_where_its_namespace_would_send_it() -> None:
+    labels = {"virtual-node-affinity-injection": "disabled"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a", "image": "b"}]}}
+    body = {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": template}}
+    work = workload(Source("test.yaml", body))
+    assert work is not None
+    assert landing(work, AZURE, {"virtual-node-affinity-injection": "enabled"}) is Landing.AWAY
 
 
 def test_real_nodes_say_their_names_and_labels() -> None:
