@@ -25,6 +25,7 @@ from vnodectl.runtime.provider import PodKey
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 DEADLINE = 30.0
+ISCSI = {"targetPortal": "10.0.2.15:3260", "iqn": "iqn.2001-04.com.example:storage", "lun": 0}
 
 
 @dataclass
@@ -324,7 +325,7 @@ async def test_what_is_optional_is_left_out_with_an_event(node: Node):
         (
             "volumes",
             {
-                "volumes": [{"name": "v", "iscsi": {"targetPortal": "a", "iqn": "b", "lun": 0}}],
+                "volumes": [{"name": "v", "iscsi": ISCSI}],
                 "containers": [
                     {"name": "c", "image": "i", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
                 ],
