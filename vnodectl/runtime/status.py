@@ -154,10 +154,14 @@ def differs(pod: JSON, wanted: JSON) -> bool:
     if old.get("observedGeneration") not in (None, wanted.get("observedGeneration")):
         return True
     known = {condition["type"]: condition for condition in old.get("conditions") or ()}
-    return any(
-        _without_nulls(known.get(condition["type"]) or {}) != _without_nulls(condition)
-        for condition in wanted["conditions"]
-    )
+    return any(_tells_more(known.get(condition["type"]), condition) for condition in wanted["conditions"])
+
+
+def _tells_more(known: JSON | None, condition: JSON) -> bool:
+    """A null says the same as nothing."""
+    if known is None:
+        return True
+    return known != condition and _without_nulls(known) != _without_nulls(condition)
 
 
 def _without_nulls(condition: JSON) -> JSON:
@@ -214,6 +218,8 @@ def _continued(status: JSON, before: Iterable[JSON] | None, now: str) -> JSON:
     """
     last = next((one for one in before or () if one["name"] == status["name"]), None)
     if last is None or not last.get("containerID") or not status.get("containerID"):
+        return status
+    if before is not None and last == status:
         return status
     told, known = int(status.get("restartCount") or 0), int(last.get("restartCount") or 0)
     if status["containerID"] == last["containerID"]:

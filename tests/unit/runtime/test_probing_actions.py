@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -304,3 +306,9 @@ def test_a_port_that_is_none_is_said(port):
 def test_an_exec_probe_is_the_providers():
     assert probe_spec({"livenessProbe": {"exec": {"command": ["true"]}}}, ProbeKind.LIVENESS) is None
     assert probe_spec({}, ProbeKind.LIVENESS) is None
+
+
+def test_grpc_is_loaded_only_by_who_probes_with_it():
+    program = "import sys, vnodectl.runtime.kubelet; print('grpclib' in sys.modules, 'h2' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
