@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 Items = list[JSON]
 
 WORKERS = 64
+_API_RETRY_MOST = 15.0  # seconds: an API server that is back must not be waited for long
 
 
 class PodController:
@@ -53,6 +54,7 @@ class PodController:
         self._events = events
         self._on_health = on_health
         self._backoff = backoff or Backoff()
+        self._api_backoff: Backoff[PodKey] = Backoff(cap=_API_RETRY_MOST)
         self._metrics = metrics or NodeMetrics()
         self.queue: WorkQueue[PodKey] = WorkQueue(self._metrics.queue)
         self._metrics.show_queue(lambda: len(self.queue), lambda: self.queue.delayed)
@@ -217,7 +219,7 @@ class PodController:
                         await self._sync.step(record)
             except (ApiError, ClusterUnreachable) as error:
                 result = SyncResult.API_ERROR
-                delay = self._backoff.next(key)
+                delay = self._api_backoff.next(key)
                 log.warning("pod %s: %s; again in %.1f s", key, error, delay)
                 self.queue.add_after(key, delay)
             except Exception:  # one pod's bug must not end the node
@@ -225,6 +227,8 @@ class PodController:
                 delay = self._backoff.next(key)
                 log.exception("pod %s: unexpected error; again in %.1f s", key, delay)
                 self.queue.add_after(key, delay)
+            else:
+                self._api_backoff.forget(key)
             finally:
                 self._metrics.syncs[result].value += 1
                 self.queue.done(key)

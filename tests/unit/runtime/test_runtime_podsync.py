@@ -393,6 +393,23 @@ def test_what_is_left_out_is_told_once_and_not_at_each_try():
     virtual_time.run(main())
 
 
+def test_after_an_outage_of_the_api_server_the_truth_is_there_soon():
+    async def main() -> None:
+        provider = FakeProvider()
+        async with a_node(provider) as node:
+            key = node.create(restartPolicy="Never")
+            await asyncio.sleep(2)
+            node.api.down = True  # calls fail, and the watch has nothing to say when it is over
+            provider.say(Seen(key, fragment(state=ended(3))))
+            await asyncio.sleep(1800)
+            node.api.down = False
+            await asyncio.sleep(16)
+            assert node.status()["phase"] == "Failed"
+            assert node.container()["state"]["terminated"]["exitCode"] == 3
+
+    virtual_time.run(main())
+
+
 # --- what is shown ------------------------------------------------------------------------------------
 
 
