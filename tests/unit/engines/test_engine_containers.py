@@ -568,7 +568,7 @@ async def test_many_groups_at_once(engine, shell):
         await until(engine, lambda status: runs(status.containers[0]), f"g{index}")
 
 
-async def test_hooks_and_sidecars(engine, shell, tmp_path):
+async def test_hooks_and_sidecars(engine, shell, tmp_path, kind, scope):
     (tmp_path / "notes").mkdir()
 
     def note(text: str) -> Hook:
@@ -596,3 +596,7 @@ async def test_hooks_and_sidecars(engine, shell, tmp_path):
             pass
     said = (tmp_path / "notes" / "all").read_text().split()
     assert said == ["side", "started", "stopping", "web-bye", "side-bye"]
+    # podman's monitor of a command that was run in a container outlives it by five seconds.
+    async with asyncio.timeout(20):
+        while any("--exit-delay" in one for one in leftovers(kind, scope)):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
