@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from manual_clock import ManualClock
 
-from vnodectl.engines.api import EngineError, GroupSpec
+from vnodectl.engines.api import EngineError, GroupEvent, GroupSpec
 from vnodectl.engines.simulated.engine import SimulatedEngine
 from vnodectl.providers.local.provider import LocalProvider, create_provider
 from vnodectl.runtime.provider import (
     File,
     Files,
     Gone,
+    Happened,
     Health,
     Listed,
     LogOptions,
     NotFound,
     PodKey,
+    ProbeKind,
     Rejected,
     ResolvedPod,
     Retryable,
@@ -270,3 +273,39 @@ async def test_a_provider_is_made_by_the_name_of_its_engine(tmp_path):
     async with Observer(again) as observer:
         assert (await observer.next()).keys == {pod().key}
     await again.aclose()
+
+
+async def test_what_happens_to_a_group_is_told_once(provider, engine):
+    first = GroupEvent(1.0, "Normal", "Pulled", "it is there", "web")
+    second = GroupEvent(2.0, "Warning", "Unhealthy", "no answer", "web")
+    async with Observer(provider) as observer:
+        await observer.next()
+        await observer.next()
+        await provider.create(pod())
+        await observer.next()
+        (group,) = await engine.groups()
+        for events in ((first,), (first,), (first, second)):
+            engine._hub.publish(replace(group, events=events))
+        told = [await observer.next() for _ in range(5)]
+    key = pod().key
+    assert [one for one in told if isinstance(one, Happened)] == [
+        Happened(key, "Normal", "Pulled", "it is there", "web"),
+        Happened(key, "Warning", "Unhealthy", "no answer", "web"),
+    ]
+
+
+async def test_a_container_is_restarted_for_the_runtime(provider, engine):
+    await provider.create(pod())
+    await provider.restart_container(pod().key, "web", grace=5)
+    (group,) = await engine.groups()
+    assert group.containers[0].restarts == 1
+    with pytest.raises(NotFound):
+        await provider.restart_container(pod("absent").key, "web", grace=5)
+
+
+@pytest.mark.parametrize(("real", "kinds"), [(True, {"web": {ProbeKind.READINESS}}), (False, {})])
+async def test_grpc_probes_are_left_to_the_runtime_where_something_could_answer(engine, real, kinds):
+    engine.real = real
+    left = LocalProvider(engine, node="node-1", capacity={})
+    assert left.direct_probes(pod(readinessProbe={"grpc": {"port": 1}}).pod) == kinds
+    await left.aclose()
