@@ -5,6 +5,7 @@ The scripts are run for real, in a shell.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from vnodectl.providers.aci.settings import AciSettings, NodeIdentity
 from vnodectl.providers.aci.translate import Known, images_needed, translate
 from vnodectl.providers.aci.wrap import Copy, Preparation, script, wrapped
 from vnodectl.providers.images import ImageConfig
-from vnodectl.runtime.provider import File, Files, Rejected
+from vnodectl.runtime.provider import EnvVar, File, Files, Rejected
 
 LINUX = NodeIdentity("node", "release")
 WINDOWS = NodeIdentity("node", "release", "Windows")
@@ -128,6 +129,43 @@ def test_the_program_replaces_the_shell() -> None:
     assert wrapped(["a"], Preparation()) == ["a"]
 
 
+# --- values of Secrets in commands ----------------------------------------------------------------
+
+SECRET = EnvVar("TOKEN", 'it\'s "$HOME" `x`\n', secret=True)
+PLAIN_VARIABLE = EnvVar("MODE", "fast")
+
+
+def _secret(**container: Any) -> Any:
+    spec = {"containers": [{"name": "main", "image": "nginx", **container}]}
+    return make_pod(spec, env={"main": (SECRET, PLAIN_VARIABLE)})
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        {"command": ["sh", "-c", 'printf "%s|" "$@"', "x", "a b$(TOKEN)$(MODE)", "", "$$(TOKEN)"]},
+        {
+            "command": ["/usr/bin/printf", "%s|", "a b$(TOKEN)$(MODE)", "", "$$(TOKEN)"],
+            "workingDir": "/tmp",
+        },
+    ],
+)
+def test_where_there_is_a_shell_a_secret_s_value_is_not_in_the_command(container: Any) -> None:
+    command = _command(_secret(**container))
+    assert command is not None
+    assert SECRET.value not in str(command)
+    assert "it's" not in str(command)
+    ran = subprocess.run(
+        command, env={"TOKEN": SECRET.value, "PATH": os.environ["PATH"]}, capture_output=True, check=True
+    )
+    assert ran.stdout.decode() == f"a b{SECRET.value}fast||$(TOKEN)|"
+
+
+def test_without_a_shell_it_has_to_be() -> None:
+    assert _command(_secret(command=["/app"], args=["$(TOKEN)"])) == ["/app", SECRET.value]
+    assert _command(_secret(command=["sh", "-c", "echo $(MODE)"])) == ["sh", "-c", "echo fast"]
+
+
 # --- files that ACI has no mounts for -------------------------------------------------------------
 
 
@@ -166,8 +204,6 @@ def test_a_sub_path_that_is_a_directory_is_a_volume() -> None:
         "containers": [{"name": "main", "image": "x", "volumeMounts": [{"name": "v", **mount}]}],
         "volumes": [{"name": "v"}],
     }
-    from vnodectl.runtime.provider import EnvVar
-
     pod = make_pod(spec, volumes={"v": files}, env={"main": (EnvVar("WHICH", "b"),)})
     properties = translate(pod, PLAIN, LINUX)["properties"]
     assert [sorted(one["secret"]) for one in properties["volumes"]] == [["y"]]

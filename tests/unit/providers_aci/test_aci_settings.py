@@ -70,3 +70,58 @@ def test_the_runtime_may_attach() -> None:
 async def test_what_the_node_offers() -> None:
     node = await _provider("Windows").node()
     assert (node.operating_system, node.architecture, node.capacity) == ("windows", "amd64", {"cpu": "8"})
+
+
+def test_what_pods_get_that_do_not_say_otherwise() -> None:
+    settings = AciSettings.from_environment(
+        {
+            **GIVEN,
+            "VNODECTL_ACI_ZONE": "2",
+            "VNODECTL_ACI_TAGS": "env=prod; team=web",
+            "VNODECTL_ACI_IDENTITIES": "system, /subscriptions/s/a;/subscriptions/s/b",
+            "VNODECTL_ACI_REGISTRY_IDENTITY": "/subscriptions/s/c",
+            "VNODECTL_ACI_DIRECT_PROBES": "false",
+            "VNODECTL_ACI_CREATES_PER_HOUR": "900",
+            "VNODECTL_ACI_LOG_ANALYTICS_ID": "id",
+            "VNODECTL_ACI_LOG_ANALYTICS_KEY": "planted-key",
+            "VNODECTL_INSECURE_REGISTRIES": "registry:5000",
+            "VNODECTL_ACI_GPUS": "4",
+        }
+    )
+    assert (settings.zone, settings.tags) == ("2", {"env": "prod", "team": "web"})
+    assert settings.identities == ("system", "/subscriptions/s/a", "/subscriptions/s/b")
+    assert (settings.creates, settings.deletes, settings.gpus) == (900, 300, 4)
+    assert settings.direct_probes is False
+    assert settings.insecure_registries == {"registry:5000"}
+    assert settings.log_analytics is not None
+    assert "planted" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("VNODECTL_ACI_TAGS", "env"),
+        ("VNODECTL_ACI_DIRECT_PROBES", "perhaps"),
+        ("VNODECTL_ACI_CREATES_PER_HOUR", "0"),
+        ("VNODECTL_ACI_DELETES_PER_HOUR", "many"),
+        ("VNODECTL_ACI_LOG_ANALYTICS_ID", "id"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=name):
+        AciSettings.from_environment({**GIVEN, name: value})
+
+
+def test_kube_proxy_needs_an_address_and_an_account() -> None:
+    from vnodectl.clouds.azure import AzureSession, AzureSettings
+
+    settings = AciSettings.from_environment({**GIVEN, "VNODECTL_ACI_KUBE_PROXY_CIDR": "10.244.0.0/16"})
+    with pytest.raises(UsageError, match="VNODECTL_API_SERVER"):
+        create_provider(
+            AzureSession(AzureSettings()),
+            settings,
+            node_name="n",
+            connector="r",
+            os_type="Linux",
+            capacity={},
+        )

@@ -43,8 +43,9 @@ Container Registry with the connector's identity |
 | `workingDir`, `hostAliases`, a `subPath` that is a file, files of volumes with an executable mode | \
 done by a `/bin/sh` of the image before it becomes the container's program; host aliases need an image \
 that runs as root. What cannot be prepared is said in the log, and the container ends with 126 |
-| `env` from Secrets | secure values, which ACI never shows. `$(NAME)` in a command is replaced before \
-ACI sees it: a Secret's value in a command can be read by whoever can read the group |
+| `env` from Secrets | secure values, which ACI never shows. `$(NAME)` of one in a command is resolved by a \
+shell in the container where it runs one anyway; in other commands it is replaced before ACI sees it, and \
+whoever can read the group can read it |
 | `env` with `status.podIP` | left out: ACI does not say a group's address before its containers start |
 | `resources.requests` | rounded up to 0.01 cores and 0.1 GB; a group has at least 1 core and 1 GB, so \
 the first container gets what is missing |

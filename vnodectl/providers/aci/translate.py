@@ -16,7 +16,7 @@ from vnodectl.providers.aci import group, probes, registries, resources
 from vnodectl.providers.aci.annotations import Asked
 from vnodectl.providers.aci.settings import AciSettings, KubeProxy, NodeIdentity
 from vnodectl.providers.aci.volumes import Volumes
-from vnodectl.providers.aci.wrap import Copy, Preparation, wrapped
+from vnodectl.providers.aci.wrap import Copy, Preparation, is_shell, secret_reference, wrapped
 from vnodectl.providers.images import ImageConfig
 from vnodectl.runtime.expansion import expand
 from vnodectl.runtime.provider import JSON, EnvVar, Rejected, ResolvedPod
@@ -189,15 +189,15 @@ class _Translation:
         )
 
     def _command(self, container: JSON, env: Sequence[EnvVar], path: str, before: Preparation) -> list[str]:
-        values = {one.name: one.value for one in env}
-        command = [expand(part, values) for part in container.get("command") or ()]
-        args = [expand(part, values) for part in container.get("args") or ()]
+        command, args = _words(container, env)
         if before and self._node.windows:
             raise Rejected(
                 "UnsupportedField", "it needs a shell that Windows has not", field=before.fields[0]
             )
         if not before and (command or not args):
-            return [*command, *args]
+            if command and is_shell(command[0]):
+                command, args = _words(container, env, hide=True)
+            return wrapped([*command, *args], before)
         image = self._known.images.get(container["image"])
         at = before.fields[0] if before else f"{path}.args"
         if image is None and not command:
@@ -217,12 +217,27 @@ class _Translation:
                 f"only root can add lines to /etc/hosts, and the image runs as {image.user}; use DNS",
                 field="spec.hostAliases",
             )
+        if before:
+            command, args = _words(container, env, hide=True)
         argv = image.argv(command, args) if image is not None else [*command, *args]
         if not argv:
             raise Rejected(
                 "NoCommand", "neither the image nor the container says what to run", field=f"{path}.command"
             )
         return wrapped(argv, before)
+
+
+def _words(container: JSON, env: Sequence[EnvVar], *, hide: bool = False) -> tuple[list[str], list[str]]:
+    """`command` and `args` with their `$(NAME)`s replaced. `hide`: those of Secrets become references that a
+    shell in the container resolves, so that whoever can read the group cannot read the values."""
+    values = {one.name: one.value for one in env}
+    if hide:
+        hidden = (one.name for one in env if one.secret)
+        values |= {name: secret_reference(name) for name in hidden if name.isidentifier() and name.isascii()}
+    command, args = (
+        [expand(part, values) for part in container.get(kind) or ()] for kind in ("command", "args")
+    )
+    return command, args
 
 
 def _check_pod(pod: ResolvedPod, node: NodeIdentity) -> None:

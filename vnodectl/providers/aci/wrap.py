@@ -38,14 +38,40 @@ class Preparation:
         return bool(self.hosts or self.copies or self.directory)
 
 
+_REFERENCE = "\0"
+"""Around the name of a variable in a word of a command. No word has a NUL of its own."""
+
+
+def secret_reference(name: str) -> str:
+    """What stands in a word of a command for the value that variable `name` has in the container."""
+    return f"{_REFERENCE}{name}{_REFERENCE}"
+
+
+def is_shell(program: str) -> bool:
+    """Whether an image that is told to run `program` has a shell."""
+    return program.rpartition("/")[2] in {"sh", "ash", "bash", "dash"}
+
+
 def wrapped(command: Sequence[str], before: Preparation) -> list[str]:
     """`command` after what has to be done before it; unchanged where that is nothing."""
-    if not before:
+    refers = any(_REFERENCE in word for word in command)
+    if not before and not refers:
         return list(command)
+    if refers:
+        return [SHELL, "-c", script(before, command)]
     return [SHELL, "-c", script(before), SHELL, *command]
 
 
-def script(before: Preparation) -> str:
+def _quoted(word: str) -> str:
+    """For a shell; every other piece is the name of a variable, whose value is put there as it is."""
+    pieces = enumerate(word.split(_REFERENCE))
+    return (
+        "".join(f'"${{{piece}}}"' if at % 2 else shlex.quote(piece) for at, piece in pieces if piece) or "''"
+    )
+
+
+def script(before: Preparation, command: Sequence[str] = ()) -> str:
+    """Ends in `command`, or else in what the shell is given as arguments."""
     steps = [_step(f"printf '%s\\n' {quoted} >>/etc/hosts", "/etc/hosts") for quoted in _hosts(before)]
     for copy in before.copies:
         source, target = shlex.quote(copy.source), shlex.quote(copy.target)
@@ -61,7 +87,8 @@ def script(before: Preparation) -> str:
         directory = shlex.quote(before.directory)
         # As a container runtime does, make a working directory that the image does not have.
         steps.append(_step(f"mkdir -p {directory} && cd {directory}", before.directory))
-    return "\n".join((*steps, 'exec "$@"'))
+    run = " ".join(map(_quoted, command)) if command else '"$@"'
+    return "\n".join((*steps, f"exec {run}"))
 
 
 def _hosts(before: Preparation) -> list[str]:
