@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import shutil
 import subprocess
 import tarfile
 from pathlib import Path
 
-NAME = "localhost/vnodectl-test/shell:1"
-TOOLS = ("sh", "sleep", "cat", "stty", "base64", "dd", "tr", "touch", "rm")
+TOOLS = ("sh", "sleep", "cat", "stty", "base64", "dd", "tr", "touch", "rm", "mkdir")
+# Named for what is in it: checkouts that put other tools in it may be tested at the same time.
+NAME = f"localhost/vnodectl-test/shell:{hashlib.sha256(' '.join(TOOLS).encode()).hexdigest()[:8]}"
 
 
 def import_shell_image() -> str:
