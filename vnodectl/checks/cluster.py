@@ -59,11 +59,15 @@ async def caller_rights(context: Context) -> Answer:
         return passed("the caller is an administrator of the cluster")
     namespace = context.target.namespace
     own, granted = rights.own(namespace), rights.granted(namespace)
+    places = [namespace]
     if context.target.webhook:
         own = tuple(dict.fromkeys((*own, *rights.webhook(namespace))))
+    if context.target.cloud == "alibaba":
+        own, granted = (*own, *rights.profile()), (*granted, *rights.profile_granted())
+        places.append(rights.PROFILE_NAMESPACE)
     refused = await _refused(context.kube, own)
     not_held = await _refused(context.kube, granted)
-    if not_held and await _refused(context.kube, rights.escalation(namespace)):
+    if not_held and await _refused(context.kube, rights.escalation(*places)):
         refused += not_held
     if refused:
         shown = ", ".join(map(str, refused[:_SHOWN]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vnodectl.kube.resources import NODE_LEASE_NAMESPACE
 
@@ -12,12 +12,13 @@ RBAC = "rbac.authorization.k8s.io"
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One verb on one `resource[/subresource]`; an empty namespace means all of them."""
+    """One verb on one `resource[/subresource]`; an empty namespace or name means all of them."""
 
     verb: str
     resource: str
     group: str = ""
     namespace: str = ""
+    name: str = ""
 
     def attributes(self) -> dict[str, str]:
         """The resourceAttributes of an access review."""
@@ -28,13 +29,18 @@ class Right:
             "subresource": subresource,
             "group": self.group,
             "namespace": self.namespace,
+            "name": self.name,
         }
         return {key: value for key, value in named.items() if value}
 
     def __str__(self) -> str:
         where = f" in {self.namespace}" if self.namespace else ""
-        return f"{self.verb} {self.resource}{'.' + self.group if self.group else ''}{where}"
+        name = f" {self.name}" if self.name else ""
+        return f"{self.verb} {self.resource}{'.' + self.group if self.group else ''}{name}{where}"
 
+
+PROFILE, PROFILE_NAMESPACE = "eci-profile", "kube-system"
+"""The cluster's settings for Elastic Container Instance."""
 
 EVERYTHING = Right("*", "*", "*")
 
@@ -98,12 +104,25 @@ def webhook(namespace: str) -> tuple[Right, ...]:
     )
 
 
-def escalation(namespace: str) -> tuple[Right, ...]:
-    """With these, rights can be given away that the caller does not hold."""
+def profile() -> tuple[Right, ...]:
+    """What following `eci-profile` takes besides: a role for that one ConfigMap."""
+    return _rights(_MANAGE, ["roles"], RBAC, PROFILE_NAMESPACE)
+
+
+def profile_granted() -> tuple[Right, ...]:
+    followed = Right("", "configmaps", namespace=PROFILE_NAMESPACE, name=PROFILE)
+    return tuple(replace(followed, verb=verb) for verb in ("get", "list", "watch"))
+
+
+def escalation(*namespaces: str) -> tuple[Right, ...]:
+    """With these, rights can be given away in `namespaces` that the caller does not hold."""
     return (
         *_rights(("escalate", "bind"), ["clusterroles"], RBAC),
-        *_rights(("escalate", "bind"), ["roles"], RBAC, namespace),
-        *_rights(("escalate", "bind"), ["roles"], RBAC, NODE_LEASE_NAMESPACE),
+        *(
+            right
+            for namespace in (*namespaces, NODE_LEASE_NAMESPACE)
+            for right in _rights(("escalate", "bind"), ["roles"], RBAC, namespace)
+        ),
     )
 
 

@@ -282,6 +282,28 @@ async def test_a_webhook_wants_rights_of_its_own():
 @pytest.mark.parametrize(
     ("refused", "verdict"),
     [
+        (("list configmaps",), Verdict.PASSED),  # may escalate
+        (("create roles.rbac.authorization.k8s.io",), Verdict.FAILED),
+        (("list configmaps", "escalate roles.rbac.authorization.k8s.io"), Verdict.FAILED),
+    ],
+)
+async def test_the_followed_config_map_wants_rights_on_alibaba_cloud_alone(refused, verdict):
+    async with a_cluster() as (api, kube):
+        outside = grants(*refused)
+
+        def allowed(attributes):
+            return attributes.get("namespace") != "kube-system" or outside(attributes)
+
+        api.allowed = lambda attributes: allowed(attributes) and grants()(attributes)
+        assert (await outcome("VN-KUBE-003", kube=kube)).verdict is Verdict.PASSED
+        found = await outcome("VN-KUBE-003", kube=kube, target=replace(TARGET, cloud="alibaba"))
+    assert found.verdict is verdict
+    assert verdict is Verdict.PASSED or refused[0] in found.answer.evidence
+
+
+@pytest.mark.parametrize(
+    ("refused", "verdict"),
+    [
         ((), Verdict.PASSED),
         (("update nodes/status",), Verdict.PASSED),  # may escalate
         (("update nodes/status", "escalate clusterroles.rbac.authorization.k8s.io"), Verdict.FAILED),

@@ -63,6 +63,23 @@ def test_the_webhook_takes_what_its_roles_grant(repository):
     assert granted <= {(right.verb, right.resource) for right in rights.webhook(NAMESPACE)}
 
 
+def test_following_the_profile_takes_what_its_role_grants(repository):
+    text = (repository / "charts/vnode-connector/templates/eci-profile.yaml").read_text()
+    role = next(part for part in text.split("\n---\n") if re.search(r"^kind: Role$", part, re.MULTILINE))
+    place = re.search(r"^  namespace: ([\w-]+)$", role, re.MULTILINE)[1]
+    name = re.search(r"resourceNames: \[(.*)\]", role)[1]
+    granted = {
+        Right(verb, resource, group, place, name)
+        for groups, resources, verbs in rules(role)
+        for group in groups
+        for resource in resources
+        for verb in verbs
+    }
+    assert granted == set(rights.profile_granted())
+    assert {right.namespace for right in rights.profile()} == {place}
+    assert {right.resource for right in rights.profile()} == {"roles"}
+
+
 def test_every_kind_that_the_chart_creates_may_be_created(documents, repository):
     asked = (*rights.own(NAMESPACE), *rights.webhook(NAMESPACE))
     created = {right.resource for right in asked if right.verb == "create"}
@@ -82,3 +99,6 @@ def test_a_right_says_what_it_is():
     right = Right("update", "nodes/status", namespace="")
     assert right.attributes() == {"verb": "update", "resource": "nodes", "subresource": "status"}
     assert str(Right("get", "leases", "coordination.k8s.io", "a")) == "get leases.coordination.k8s.io in a"
+    named = Right("get", "configmaps", "", "kube-system", "eci-profile")
+    assert str(named) == "get configmaps eci-profile in kube-system"
+    assert named.attributes()["name"] == "eci-profile"
