@@ -82,7 +82,8 @@ def _may_land(pod: JSON, rule: Rule) -> bool:
     if spec.get("nodeName") or _unwilling(pod) or _of_daemon_set(pod) or _for_another(spec, rule):
         return False
     selector: Mapping[str, str] = spec.get("nodeSelector") or {}
-    system = str((spec.get("os") or {}).get("name") or selector.get(_OS) or rule.os_type)
+    # A pod that does not say is a Linux pod, as the scheduler's and everybody's convention has it.
+    system = str((spec.get("os") or {}).get("name") or selector.get(_OS) or "linux")
     return system == rule.os_type and selector.get(_TYPE, _VIRTUAL) == _VIRTUAL
 
 

@@ -19,6 +19,7 @@ from vnodectl.connector.removal import (
 )
 from vnodectl.connector.settings import Settings
 from vnodectl.errors import EXIT_FAILED, CloudUnreachable, UsageError, VnodectlError
+from vnodectl.kube.errors import Forbidden
 
 LINUX = Connector("aci-connector", "Linux", "eastus")
 WINDOWS = Connector("aci-connector", "Windows", "eastus")
@@ -339,3 +340,20 @@ async def test_groups_of_connectors_that_are_gone_are_found_by_their_tags(azure:
 def test_bad_input(said: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         plan(**said)
+
+
+async def test_who_may_not_look_for_webhooks_has_none_to_remove(
+    installed: Any, helm_program: Any, azure: FakeAzure
+) -> None:
+    def refuse(method: str, path: str) -> None:
+        if method == "LIST" and path.rpartition("/")[2] in refused:
+            raise Forbidden(403, "Forbidden", path)
+
+    refused = {"mutatingwebhookconfigurations", "services"}
+    installed.hooks.append(refuse)
+    (result,) = await carry_out(installed, plan(), azure)
+    assert result.ok
+    installed.put(f"/api/v1/nodes/{LINUX.node}", metadata={"labels": {"type": "virtual-kubelet"}}, spec={})
+    refused = {"secrets"}
+    (result,) = await carry_out(installed, plan(), azure)
+    assert not result.ok, "what is ours and cannot be looked for is told"

@@ -110,6 +110,7 @@ def test_a_pod_that_belongs_elsewhere_is_left_alone(alone: JSON) -> None:
 def test_a_connector_for_windows_takes_windows_pods_alone() -> None:
     rule = Rule(provider="azure", os_type="windows")
     assert patches(pod(os={"name": "linux"}), rule) == []
+    assert patches(pod(), rule) == [], "a pod that does not say is a Linux pod"
     windows = pod(os={"name": "windows"})
     made = applied(windows, patches(windows, rule))
     assert made["spec"]["nodeSelector"]["kubernetes.io/os"] == "windows"
