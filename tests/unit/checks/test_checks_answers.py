@@ -15,7 +15,7 @@ from vnodectl.checks.context import Context
 from vnodectl.checks.helm import HelmProgram
 from vnodectl.checks.model import Verdict
 from vnodectl.checks.runner import Selection, run, validate
-from vnodectl.checks.target import Target
+from vnodectl.checks.target import IdentityRef, Target
 from vnodectl.clouds.azure import AzureForbidden, AzureNotFound, AzureUnauthorized
 from vnodectl.connector.identity import ServicePrincipal
 from vnodectl.connector.names import Connector
@@ -580,3 +580,48 @@ async def test_daemon_sets_are_looked_at_by_the_cloud_s_own_taint(cloud, verdict
         api.put("daemonsets", body, namespace="kube-system")
         found = await outcome("VN-KUBE-007", kube=kube, target=replace(TARGET, cloud=cloud))
     assert found.verdict is verdict
+
+
+# --- the issuer of a cluster that Azure does not know ----------------------------------------------
+
+SUBJECT = f"system:serviceaccount:vnode-system:{CONNECTOR.release}"
+TRUSTING = replace(
+    TARGET, cluster="", cluster_resource_group="", identity=IdentityRef("workloadIdentity", "client")
+)
+
+
+def trusting(cloud, issuer):
+    """The connector's managed identity, which trusts tokens of one issuer."""
+    identity = f"{SUBSCRIPTION}/resourceGroups/groups/providers/Microsoft.ManagedIdentity"
+    identity += "/userAssignedIdentities/vnode"
+    cloud.put(f"{SUBSCRIPTION}/providers/Microsoft.ManagedIdentity", {"registrationState": "Registered"})
+    found = {"id": identity, "name": "vnode", "properties": {"clientId": "client", "principalId": "object-1"}}
+    cloud.put(
+        f"{SUBSCRIPTION}/providers/Microsoft.ManagedIdentity/userAssignedIdentities", {"value": [found]}
+    )
+    trust = {"issuer": issuer, "subject": SUBJECT, "audiences": ["api://AzureADTokenExchange"]}
+    cloud.put(f"{identity}/federatedIdentityCredentials", {"value": [{"properties": trust}]})
+
+
+@pytest.mark.parametrize(
+    ("issuer", "verdict"),
+    [("https://issuer.example/", Verdict.PASSED), ("https://issuer.example", Verdict.FAILED)],
+)
+async def test_the_cluster_itself_tells_its_issuer_and_it_must_match_exactly(cloud, issuer, verdict):
+    trusting(cloud, issuer)
+    async with a_cluster() as (api, kube):
+        api.documents["/.well-known/openid-configuration"] = {"issuer": "https://issuer.example/"}
+        found = await outcome("VN-AZ-024", kube=kube, azure=cloud, target=TRUSTING)
+    assert found.verdict is verdict, found.answer
+
+
+async def test_an_issuer_that_nobody_tells(cloud):
+    trusting(cloud, "https://issuer.example/")
+    found = await outcome("VN-AZ-024", azure=cloud, target=TRUSTING)
+    assert found.verdict is Verdict.SKIPPED
+    async with a_cluster() as (api, kube):
+        api.refuse = lambda method, path, _: status(403, "Forbidden") if "openid" in path else None
+        api.documents["/.well-known/openid-configuration"] = {"issuer": "https://issuer.example/"}
+        found = await outcome("VN-AZ-024", kube=kube, azure=cloud, target=TRUSTING)
+    assert found.verdict is Verdict.SKIPPED
+    assert "does not tell its issuer" in found.answer.cause
