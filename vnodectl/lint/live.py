@@ -126,8 +126,9 @@ async def _namespaces(kube: Reader, namespace: str | None, unread: list[tuple[st
 
 
 def _controlled(body: JSON) -> bool:
+    """Whether it belongs to an object that is looked at itself; what an unknown kind made is looked at."""
     owners = objects(mapping(body.get("metadata")).get("ownerReferences"))
-    return any(owner.get("controller") for owner in owners)
+    return any(owner.get("controller") and owner.get("kind") in _KINDS for owner in owners)
 
 
 def _source(kind: str, version: str, body: JSON) -> Source:

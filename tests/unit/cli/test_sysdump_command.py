@@ -62,6 +62,17 @@ def test_the_result_as_json_and_strict(capsys, cluster, tmp_path: Path) -> None:
     assert document["sections"] == json.loads(members(path)["manifest.json"])["sections"]
 
 
+def test_checks_are_replayed_from_it_with_the_same_verdicts(capsys, cluster, tmp_path: Path) -> None:
+    _, config, _ = cluster
+    path = tmp_path / "a.tar.gz"
+    assert sysdump(capsys, "-f", str(path), "--kubeconfig", config, "-l", "eastus")[0] == 0
+    run_program(["check", "--from-sysdump", str(path), "-o", "json"])
+    reports = (json.loads(members(path)["checks/report.json"]), json.loads(capsys.readouterr().out))
+    verdicts = [{one["id"]: one["verdict"] for one in report["checks"]} for report in reports]
+    assert verdicts[0] == verdicts[1]
+    assert "passed" in verdicts[0].values()
+
+
 def test_nothing_is_overwritten(capsys, cluster, tmp_path: Path) -> None:
     api, config, _ = cluster
     path = tmp_path / "a.tar.gz"
@@ -161,6 +172,6 @@ def test_a_terminal_gets_a_bar(cluster, tmp_path: Path) -> None:
         os.close(ours)
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, f"{path}\n")
-    assert re.search(rb"\d+/12", shown)
+    assert re.search(rb"\d+/17", shown)
     assert b": collected" not in shown
     assert plants.found(path) == []
