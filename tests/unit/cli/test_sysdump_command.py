@@ -125,6 +125,15 @@ def test_an_unreachable_cluster_still_makes_an_archive(capsys, tmp_path: Path) -
     assert "checks/report.json" in members(path)
 
 
+def test_without_any_kubeconfig_there_is_an_archive_and_an_exit_code(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tar.gz"
+    code, out, err = sysdump(capsys, "-f", str(path))
+    assert (code, out) == (1, f"{path}\n")
+    assert "cluster could not be collected: no kubeconfig at" in err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_leaves_no_file(number: signal.Signals, cluster, tmp_path: Path) -> None:
     api, config, _ = cluster
