@@ -22,6 +22,7 @@ from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
 
 if TYPE_CHECKING:
     from vnodectl.connector.settings import Settings
+    from vnodectl.kube.client import KubeClient
     from vnodectl.lint.clouds import Cloud, Placement
     from vnodectl.lint.documents import Source
     from vnodectl.lint.engine import Input
@@ -192,9 +193,16 @@ async def _lint(settings: Settings, wanted: Wanted, place: Placement) -> Report:
     from vnodectl.lint.clouds import cloud
     from vnodectl.lint.online import ask
 
-    there = cloud(place)
     async with AsyncExitStack() as stack:
-        given = await _live(stack, settings, wanted, there) if wanted.live else _files(wanted, there)
+        if wanted.live:
+            from vnodectl.kube.config import connect
+
+            kube = await stack.enter_async_context(await connect(settings.kubeconfig, settings.context))
+            place = await _as_installed(kube, place)
+            given = await _live(kube, wanted, cloud(place))
+        else:
+            given = _files(wanted, cloud(place))
+        there = given.cloud
         judged = engine.judge(given)
         images: Images | None = None
         if wanted.live and wanted.images and judged and not wanted.offline:
@@ -255,21 +263,40 @@ def _texts(names: tuple[str, ...]) -> list[tuple[str, str]]:
     return found
 
 
-async def _live(stack: AsyncExitStack, settings: Settings, wanted: Wanted, cloud: Cloud) -> Input:
-    from vnodectl.kube.config import connect
+async def _as_installed(kube: KubeClient, place: Placement) -> Placement:
+    """The settings of the connector that is there, where there is one: its subnet, its GPUs, its profile."""
+    from vnodectl.lint import live
+    from vnodectl.lint.clouds import cloud
+
+    found = await live.connectors(kube, place.cloud, place.os_type)
+    if not found:
+        return place
+    if len(found) > 1:
+        others = ", ".join(one.name for one in found[1:])
+        note(f"{found[0].name} decides about pods here; not looked at: {others}")
+    profile = await live.profile(kube) if place.cloud == "alibaba" else None
+    installed = replace(place, environment=found[0].environment, profile=profile)
+    try:
+        cloud(installed)
+    except UsageError as error:
+        note(f"the settings of {found[0].name} are not used: {error.message}")
+        return place
+    return installed
+
+
+async def _live(kube: KubeClient, wanted: Wanted, there: Cloud) -> Input:
     from vnodectl.lint import live
     from vnodectl.lint.engine import Input, namespaces
     from vnodectl.lint.landing import virtual_node
 
-    kube = await stack.enter_async_context(await connect(settings.kubeconfig, settings.context))
     found = await live.read(kube, wanted.namespace)
     for kind, message in found.unread:
         note(f"{kind} objects were not looked at: {message}")
-    node = virtual_node(cloud.taint, cloud.os, found.nodes)
+    node = virtual_node(there.taint, there.os, found.nodes)
     known = await live.at_hand(
         kube, found.sources, node, namespaces(found.sources), pull_secrets=wanted.images
     )
-    return Input(found.sources, cloud, node, wanted.ignore, known=known)
+    return Input(found.sources, there, node, wanted.ignore, known=known)
 
 
 async def _azure(stack: AsyncExitStack, settings: Settings) -> CloudSays | None:

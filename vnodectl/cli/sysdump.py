@@ -205,13 +205,7 @@ async def _sections(
         where = _where(settings, cluster)
         found += [
             Section("plan", lambda: plan.plan(settings, cluster, opened.account)),
-            Section("cluster", where.version, needs_cluster=True),
-            Section("connector", where.connector, needs_cluster=True),
-            Section("releases", where.releases, needs_cluster=True),
-            Section("nodes", where.nodes, needs_cluster=True),
-            Section("pods", where.pods, needs_cluster=True),
-            Section("events", where.events, needs_cluster=True),
-            Section("logs", where.logs, needs_cluster=True),
+            *(Section(name, collect, needs_cluster=True) for name, collect in where.sections().items()),
         ]
     return [*found, *_clouds(settings, opened)]
 

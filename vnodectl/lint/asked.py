@@ -14,7 +14,7 @@ UNREADABLE = Rule(
     "unreadable",
     "The file is not YAML or JSON",
     "Nothing of the rest of such a file can be judged.",
-    "Mend the syntax at the line that is named.",
+    "Mend the syntax at the line that is named; of a Helm chart lint the output of helm template.",
 )
 INVALID = Rule(
     "VN-L-002",

@@ -18,7 +18,9 @@ _NODE, _CONNECTOR = "virtual-kubelet-lint", "lint"
 class Placement:
     """What of a connector's settings decides about pods. `os_type` is Linux or Windows.
 
-    `images` are configs of images, as far as somebody has read them from their registry.
+    `images` are configs of images, as far as somebody has read them from their registry. `environment` are
+    the settings of a connector that is there, as its pod has them, and `profile` the ConfigMap `eci-profile`
+    (Alibaba Cloud); what is given besides wins.
     """
 
     cloud: str = AZURE
@@ -28,6 +30,8 @@ class Placement:
     gpu_sku: str = ""
     cluster_dns: str = ""
     images: Mapping[str, ImageConfig] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    profile: JSON | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +68,30 @@ def cloud(place: Placement) -> Cloud:
 
 
 def _azure(place: Placement) -> Cloud:
-    from vnodectl.providers.aci.settings import AciSettings, NodeIdentity
+    from vnodectl.providers.aci.settings import AciSettings, KubeProxy, NodeIdentity
     from vnodectl.providers.aci.shares import FILE_CSI, volume_secrets
     from vnodectl.providers.aci.translate import Known, translate
 
     if place.os_type == "Windows" and place.subnet:
         raise UsageError("Azure Container Instances has Windows groups outside virtual networks only")
-    settings = AciSettings(
-        resource_group="lint",
-        region=place.region or "eastus",
-        subnet_id=place.subnet,
-        cluster_dns=place.cluster_dns,
-        gpu_sku=place.gpu_sku,
-    )
+    stand_ins = {"VNODECTL_ACI_RESOURCE_GROUP": "lint", "VNODECTL_ACI_REGION": "eastus"}
+    said = {
+        "VNODECTL_ACI_REGION": place.region,
+        "VNODECTL_ACI_SUBNET_ID": place.subnet,
+        "VNODECTL_ACI_GPU_SKU": place.gpu_sku,
+        "VNODECTL_CLUSTER_DNS": place.cluster_dns,
+    }
+    settings = AciSettings.from_environment({**stand_ins, **place.environment, **_given(said)})
     node = NodeIdentity(_NODE, _CONNECTOR, place.os_type)
+    proxy = KubeProxy("", settings.cluster_cidr) if settings.cluster_cidr else None
+    known = Known(place.images, proxy)
     return Cloud(
         name=AZURE,
         service="Azure Container Instances",
         taint="azure",
         os=place.os_type.lower(),
-        region=place.region,
-        translate=lambda pod: translate(pod, settings, node, Known(place.images)),
+        region=place.region or place.environment.get("VNODECTL_ACI_REGION", ""),
+        translate=lambda pod: translate(pod, settings, node, known),
         mountable={
             "spec": {
                 "csi": {
@@ -99,23 +106,27 @@ def _azure(place: Placement) -> Cloud:
 
 
 def _alibaba(place: Placement) -> Cloud:
+    from vnodectl.providers.eci import profile
     from vnodectl.providers.eci.settings import EciSettings, NodeIdentity
     from vnodectl.providers.eci.translate import Place, translate
     from vnodectl.providers.eci.volumes import volume_secrets
 
     if place.os_type != "Linux":
         raise UsageError("Elastic Container Instance runs Linux pods only", hint="leave out --os-type")
+    said = {"VNODECTL_CLUSTER_DNS": place.cluster_dns}
+    region = place.region or place.environment.get("ALIBABA_CLOUD_REGION_ID", "")
     there = Place(
-        EciSettings(vswitches=("vsw-lint",), cluster_dns=place.cluster_dns),
+        EciSettings.from_environment({"ECI_VSWITCH": "vsw-lint", **place.environment, **_given(said)}),
         NodeIdentity(_NODE, _CONNECTOR),
-        place.region or "cn-hangzhou",
+        region or "cn-hangzhou",
+        profile.parse(place.profile)[0],
     )
     return Cloud(
         name=ALIBABA,
         service="Elastic Container Instance",
         taint="alibabacloud",
         os="linux",
-        region=place.region,
+        region=region,
         translate=lambda pod: translate(pod, there),
         mountable={
             "spec": {
@@ -130,3 +141,7 @@ def _alibaba(place: Placement) -> Cloud:
         fills=frozenset({"status.podIP", "status.podIPs"}),
         variables_max=240,
     )
+
+
+def _given(values: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in values.items() if value}

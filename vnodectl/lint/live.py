@@ -23,7 +23,10 @@ from vnodectl.lint.documents import Source
 from vnodectl.lint.landing import Landing, VirtualNode, landing
 from vnodectl.lint.manifest import Known, named
 from vnodectl.lint.model import JSON
+from vnodectl.lint.rule import ALIBABA, AZURE
 from vnodectl.lint.workloads import mapping, objects, workload
+from vnodectl.providers.eci.profile import NAME as PROFILE
+from vnodectl.providers.eci.profile import NAMESPACE as PROFILE_NAMESPACE
 
 _KINDS: Mapping[str, tuple[str, Resource]] = {
     "Deployment": ("apps/v1", DEPLOYMENTS),
@@ -42,6 +45,11 @@ _KINDS: Mapping[str, tuple[str, Resource]] = {
 
 CLAIMS = Resource("/api/v1", "persistentvolumeclaims")
 VOLUMES = Resource("/api/v1", "persistentvolumes", namespaced=False)
+_CONNECTORS = "app.kubernetes.io/name=vnode-connector"
+_PROVIDERS = {AZURE: "aci", ALIBABA: "eci"}
+_HALF = "VNODECTL_ACI_LOG_ANALYTICS"
+"""Settings of which one half is in a Secret, and which decide about no pod."""
+
 _AT_ONCE = 16
 T = TypeVar("T")
 
@@ -126,8 +134,9 @@ async def _namespaces(kube: Reader, namespace: str | None, unread: list[tuple[st
 
 
 def _controlled(body: JSON) -> bool:
+    """Whether it belongs to an object that is looked at itself; what an unknown kind made is looked at."""
     owners = objects(mapping(body.get("metadata")).get("ownerReferences"))
-    return any(owner.get("controller") for owner in owners)
+    return any(owner.get("controller") and owner.get("kind") in _KINDS for owner in owners)
 
 
 def _source(kind: str, version: str, body: JSON) -> Source:
@@ -138,6 +147,45 @@ def _source(kind: str, version: str, body: JSON) -> Source:
     # The API server leaves kind and version out of the items of a list.
     full = {**body, "kind": kind, "apiVersion": version}
     return Source(file, full, live=f"{where}{kind.lower()}/{name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """A connector that is there: its settings as its pod has them, but those that are secret."""
+
+    name: str
+    environment: Mapping[str, str]
+
+
+async def connectors(kube: Reader, cloud: str, os_type: str) -> list[Connector]:
+    """The connectors of the cluster for that cloud and OS type, by name; [] for who may not look."""
+    try:
+        found, _ = await kube.list(DEPLOYMENTS.path(), {"labelSelector": _CONNECTORS})
+    except (Forbidden, NotFound):
+        return []
+    made = []
+    for one in found:
+        spec = mapping(mapping(mapping(one.get("spec")).get("template")).get("spec"))
+        variables = {
+            str(variable.get("name")): str(variable["value"])
+            for container in objects(spec.get("containers"))
+            for variable in objects(container.get("env"))
+            if variable.get("value") and not str(variable.get("name")).startswith(_HALF)
+        }
+        if (variables.get("VNODECTL_PROVIDER"), variables.get("VNODECTL_OS_TYPE", "Linux")) == (
+            _PROVIDERS.get(cloud),
+            os_type,
+        ):
+            made.append(Connector(str(mapping(one.get("metadata")).get("name")), variables))
+    return sorted(made, key=lambda one: one.name)
+
+
+async def profile(kube: Reader) -> JSON | None:
+    """The ConfigMap of the cluster's ECI settings; None where there is none, or it may not be read."""
+    try:
+        return await kube.get(CONFIG_MAPS.path(PROFILE_NAMESPACE, PROFILE))
+    except (Forbidden, NotFound):
+        return None
 
 
 async def at_hand(

@@ -12,11 +12,13 @@ from vnodectl.lint import catalogue
 from vnodectl.lint.beyond import Note
 from vnodectl.lint.clouds import Cloud
 from vnodectl.lint.engine import Judged
-from vnodectl.lint.model import Steps
+from vnodectl.lint.model import JSON, Steps
 from vnodectl.lint.workloads import containers, mapping, objects
+from vnodectl.providers.registries import registry_of
 from vnodectl.runtime.provider import RegistryCredential
 
 _OFFLINE = "--offline was given"
+_ALIBABA_REGISTRIES = ".cr.aliyuncs.com"
 _SIGN_IN = "nobody is signed in to the cloud"
 
 
@@ -95,10 +97,25 @@ async def _pulls(one: Judged, registry: Registry) -> list[Note]:
     credentials = one.found.pod.registry_credentials if one.found.pod is not None else ()
     for place, container in containers(one.work.spec):
         image = str(container.get("image") or "")
-        refusal = await registry.refusal(image, credentials) if image else ""
+        if not image or _by_identity(image, one.found.group):
+            continue
+        refusal = await registry.refusal(image, credentials)
         if refusal:
             found.append(Note(rules.PULL, ("spec", *place, "image"), f"{image}: {refusal}"))
     return found
+
+
+def _by_identity(image: str, group: JSON | None) -> bool:
+    """Whether the group pulls it as somebody who cannot be asked here: a managed identity, a RAM role."""
+    host, _ = registry_of(image)
+    properties = mapping(mapping(group).get("properties"))
+    servers = {
+        str(one.get("server"))
+        for one in objects(properties.get("imageRegistryCredentials"))
+        if one.get("identity")
+    }
+    by_role = bool(mapping(group).get("AcrRegistryInfo"))
+    return host in servers or (by_role and host.endswith(_ALIBABA_REGISTRIES))
 
 
 async def _size(one: Judged, cloud: Cloud, says: CloudSays) -> list[Note]:

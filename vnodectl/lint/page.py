@@ -34,6 +34,9 @@ read, Secrets never, but for pull secrets with `--check-images`, which asks regi
 pulled and what they run. With `-l REGION` and a login (`az login`) the cloud is asked what the region offers.
 What could not be asked is said on standard error.
 
+In a cluster with a connector its own settings decide (its subnet, its GPUs, `eci-profile`); for files the
+options do, and without them those of a connector that was given none.
+
 **Severity.** `error`: the pod does not run. `warning`: it runs otherwise than it says. `info`: worth knowing.
 **Exit codes.** 1 with errors, 3 with warnings and `--strict`, 2 for wrong usage, 5 for a cluster out of
 reach, else 0.

@@ -100,11 +100,11 @@ class Bundle:
         return {**found, MANIFEST: _json(self.manifest())}
 
     def exit_code(self, *, strict: bool = False) -> int:
-        """The archive is there in any case. 5 where the cluster never answered, 3 where anything failed and
-        `strict` was asked for, else 0."""
-        cluster = [one for one in self.sections if one.needs_cluster]
-        if cluster and all(one.code == EXIT_UNREACHABLE for one in cluster):
-            return EXIT_UNREACHABLE
+        """The archive is there in any case. Where nothing of the cluster could be read, 5 if it never
+        answered, else 1; 3 where anything failed and `strict` was asked for; else 0."""
+        codes = {one.code for one in self.sections if one.needs_cluster}
+        if codes and EXIT_OK not in codes:
+            return EXIT_UNREACHABLE if codes == {EXIT_UNREACHABLE} else EXIT_FAILED
         return EXIT_WARNINGS if strict and self.failed else EXIT_OK
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vnodectl.checks import render
 from vnodectl.checks.archive import MEMBER
-from vnodectl.checks.catalog import all_checks
+from vnodectl.checks.catalog import checks_for
 from vnodectl.checks.recording import Recorder
 from vnodectl.checks.runner import run
 from vnodectl.connector.redact import Redactor
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 async def checks(context: Context, clean: Redactor) -> tuple[Files, Sequence[str]]:
     """The report as JSON and as text, and the recording."""
     recorder = Recorder(redact=clean)
-    report = await run(all_checks(), recorder.wrap(context))
+    report = await run(checks_for(context.target.cloud), recorder.wrap(context))
     return {
         "checks/report.json": report.document(),
         "checks/report.txt": render.table(report),

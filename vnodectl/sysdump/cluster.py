@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,20 +57,50 @@ class Where:
     kube: KubeClient
     namespace: str
 
+    def sections(self) -> Mapping[str, Callable[[], Awaitable[Found]]]:
+        """Everything here by name. Each asks for itself, as rights are given by kind of object."""
+        return {
+            "cluster": self.version,
+            "namespace": self.place,
+            "deployments": self.deployments,
+            "connector pods": self.connector_pods,
+            "secret names": self.secret_names,
+            "config map names": self.config_map_names,
+            "shares": self.shares,
+            "releases": self.releases,
+            "nodes": self.nodes,
+            "pods": self.pods,
+            "events": self.events,
+            "logs": self.logs,
+        }
+
     async def version(self) -> Found:
         return {"kube/version.json": await self.kube.get("/version", timeout=10)}, ()
 
-    async def connector(self) -> Found:
-        """The connectors' namespace and what is in it; of Secrets and ConfigMaps only names and keys."""
-        where = self.namespace
-        return {
-            "kube/namespace.json": pick(await self.kube.get(NAMESPACES.path(name=where)), allow.NAMESPACE),
-            "kube/deployments.json": await self._listed(DEPLOYMENTS, where, allow.DEPLOYMENT, CONNECTORS),
-            "kube/connector-pods.json": await self._listed(PODS, where, allow.POD, CONNECTORS),
-            "kube/secrets.json": await self._listed(SECRETS, where, allow.SECRET, OURS),
-            "kube/configmaps.json": await self._listed(CONFIG_MAPS, where, allow.CONFIG_MAP, OURS),
-            "kube/connector-leases.json": [pick(one, allow.LEASE) for one in await self._shares()],
-        }, ()
+    async def place(self) -> Found:
+        """The connectors' namespace."""
+        found = await self.kube.get(NAMESPACES.path(name=self.namespace))
+        return {"kube/namespace.json": pick(found, allow.NAMESPACE)}, ()
+
+    async def deployments(self) -> Found:
+        return {"kube/deployments.json": await self._listed(DEPLOYMENTS, allow.DEPLOYMENT, CONNECTORS)}, ()
+
+    async def connector_pods(self) -> Found:
+        return {"kube/connector-pods.json": await self._listed(PODS, allow.POD, CONNECTORS)}, ()
+
+    async def secret_names(self) -> Found:
+        """Of Secrets only names and keys."""
+        return {"kube/secrets.json": await self._listed(SECRETS, allow.SECRET, OURS)}, ()
+
+    async def config_map_names(self) -> Found:
+        """Of ConfigMaps only names and keys."""
+        return {"kube/configmaps.json": await self._listed(CONFIG_MAPS, allow.CONFIG_MAP, OURS)}, ()
+
+    async def shares(self) -> Found:
+        """The Leases by which the connectors' pods share the nodes."""
+        found, _ = await self.kube.list(LEASES.path(self.namespace))
+        ours = [one for one in found if _LEASE_LABEL in (one["metadata"].get("labels") or {})]
+        return {"kube/connector-leases.json": [pick(one, allow.LEASE) for one in ours]}, ()
 
     async def nodes(self) -> Found:
         """Virtual nodes and their Leases."""
@@ -198,15 +228,9 @@ class Where:
         )
         return sorted({str(group) for group in groups if group})
 
-    async def _listed(
-        self, resource: Resource, namespace: str, spec: Any, params: Mapping[str, str] | None = None
-    ) -> list[Any]:
-        found, _ = await self.kube.list(resource.path(namespace), params)
+    async def _listed(self, resource: Resource, spec: Any, params: Mapping[str, str]) -> list[Any]:
+        found, _ = await self.kube.list(resource.path(self.namespace), params)
         return [pick(one, spec) for one in found]
-
-    async def _shares(self) -> list[JSON]:
-        found, _ = await self.kube.list(LEASES.path(self.namespace))
-        return [one for one in found if _LEASE_LABEL in (one["metadata"].get("labels") or {})]
 
     async def _log(self, pod: str, container: str, *, previous: bool) -> str:
         params: dict[str, str | int | bool] = {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import yaml
-from support.fake_api import threaded_cluster
+from support.fake_api import FakeApi, threaded_cluster
 
 from vnodectl.cli.app import run_program
 
@@ -120,6 +121,94 @@ def test_the_list_of_rules(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     assert {"code": "VN-L-020", "name": "host-namespaces"}.items() <= rules[7].items()
     assert "VN-L-020" in lint(capsys, "--list")[1]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[FakeApi, str]]:
+    with threaded_cluster() as (api, url):
+        path = tmp_path / "config"
+        config = {
+            "current-context": "here",
+            "clusters": [{"name": "c", "cluster": {"server": url}}],
+            "users": [{"name": "u", "user": {"token": "t"}}],
+            "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+        }
+        path.write_text(yaml.safe_dump(config))
+        yield api, str(path)
+
+
+def connector(api: FakeApi, name: str, **variables: str) -> None:
+    """A connector's Deployment with these settings."""
+    env = [{"name": key, "value": value} for key, value in variables.items()]
+    secret = {"secretKeyRef": {"name": "s", "key": "k"}}
+    env.append({"name": "VNODECTL_ACI_LOG_ANALYTICS_KEY", "valueFrom": secret})
+    spec = {"containers": [{"name": "connector", "image": "vnodectl", "env": env}]}
+    labels = {"app.kubernetes.io/name": "vnode-connector"}
+    body = {"metadata": {"name": name, "labels": labels}, "spec": {"template": {"spec": spec}}}
+    api.put("deployments", body, namespace="vnode-system")
+
+
+def probed(api: FakeApi) -> None:
+    """A pod that asks for what ACI has in a subnet only."""
+    body = yaml.safe_load(GOOD)
+    body["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 80}}
+    api.put("deployments", body, namespace="web")
+
+
+ACI = {
+    "VNODECTL_PROVIDER": "aci",
+    "VNODECTL_OS_TYPE": "Linux",
+    "VNODECTL_ACI_RESOURCE_GROUP": "g",
+    "VNODECTL_ACI_REGION": "westus",
+}
+
+
+def test_the_connector_that_is_there_decides(
+    cluster: tuple[FakeApi, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    api, config = cluster
+    probed(api)
+    assert lint(capsys, "-A", "--kubeconfig", config)[0] == 1
+    windows = {**ACI, "VNODECTL_OS_TYPE": "Windows", "VNODECTL_ACI_SUBNET_ID": "/s"}
+    connector(api, "aci-connector-windows-westus", **windows)
+    assert lint(capsys, "-A", "--kubeconfig", config)[0] == 1
+    settings = {"VNODECTL_ACI_SUBNET_ID": "/s", "VNODECTL_ACI_LOG_ANALYTICS_ID": "id"}
+    connector(api, "aci-connector-linux-westus", **ACI, **settings)
+    code, out, err = lint(capsys, "-A", "--kubeconfig", config)
+    assert code == 0, out + err
+    connector(api, "a-second-one", **ACI)
+    code, _, err = lint(capsys, "-A", "--kubeconfig", config)
+    assert code == 1
+    assert "a-second-one decides about pods here; not looked at: aci-connector-linux-westus" in err
+
+
+def test_settings_of_a_connector_that_cannot_be(
+    cluster: tuple[FakeApi, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    api, config = cluster
+    probed(api)
+    connector(api, "aci-connector-linux-westus", **{**ACI, "VNODECTL_ACI_PUBLIC_IP": "perhaps"})
+    code, _, err = lint(capsys, "-A", "--kubeconfig", config)
+    assert code == 1
+    assert "the settings of aci-connector-linux-westus are not used" in err
+
+
+def test_the_cluster_s_eci_profile(cluster: tuple[FakeApi, str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What its selectors add to pods is judged as if the pods said it."""
+    api, config = cluster
+    body = yaml.safe_load(GOOD)
+    body["spec"]["template"]["metadata"] = {"labels": {"app": "web"}}
+    api.put("deployments", body, namespace="web")
+    arguments = ("-A", "--cloud", "alibaba", "--kubeconfig", config)
+    connector(api, "eci-connector-linux-cn-hangzhou", VNODECTL_PROVIDER="eci")
+    assert lint(capsys, *arguments)[0] == 0
+    effect = {"annotations": {"k8s.aliyun.com/eci-spot-strategy": "SpotWithPriceLimit"}}
+    selector = {"name": "s", "objectSelector": {"matchLabels": {"app": "web"}}, "effect": effect}
+    profile = {"metadata": {"name": "eci-profile"}, "data": {"selectors": json.dumps([selector])}}
+    api.put("configmaps", profile, namespace="kube-system")
+    code, out, _ = lint(capsys, *arguments, "-o", "json")
+    assert code == 1
+    assert [one["code"] for one in json.loads(out)["findings"]] == ["VN-L-092"]
 
 
 def test_a_cluster(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

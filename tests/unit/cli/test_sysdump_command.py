@@ -62,6 +62,17 @@ def test_the_result_as_json_and_strict(capsys, cluster, tmp_path: Path) -> None:
     assert document["sections"] == json.loads(members(path)["manifest.json"])["sections"]
 
 
+def test_checks_are_replayed_from_it_with_the_same_verdicts(capsys, cluster, tmp_path: Path) -> None:
+    _, config, _ = cluster
+    path = tmp_path / "a.tar.gz"
+    assert sysdump(capsys, "-f", str(path), "--kubeconfig", config, "-l", "eastus")[0] == 0
+    run_program(["check", "--from-sysdump", str(path), "-o", "json"])
+    reports = (json.loads(members(path)["checks/report.json"]), json.loads(capsys.readouterr().out))
+    verdicts = [{one["id"]: one["verdict"] for one in report["checks"]} for report in reports]
+    assert verdicts[0] == verdicts[1]
+    assert "passed" in verdicts[0].values()
+
+
 def test_nothing_is_overwritten(capsys, cluster, tmp_path: Path) -> None:
     api, config, _ = cluster
     path = tmp_path / "a.tar.gz"
@@ -114,6 +125,15 @@ def test_an_unreachable_cluster_still_makes_an_archive(capsys, tmp_path: Path) -
     assert "checks/report.json" in members(path)
 
 
+def test_without_any_kubeconfig_there_is_an_archive_and_an_exit_code(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tar.gz"
+    code, out, err = sysdump(capsys, "-f", str(path))
+    assert (code, out) == (1, f"{path}\n")
+    assert "cluster could not be collected: no kubeconfig at" in err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_leaves_no_file(number: signal.Signals, cluster, tmp_path: Path) -> None:
     api, config, _ = cluster
@@ -161,6 +181,6 @@ def test_a_terminal_gets_a_bar(cluster, tmp_path: Path) -> None:
         os.close(ours)
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, f"{path}\n")
-    assert re.search(rb"\d+/12", shown)
+    assert re.search(rb"\d+/17", shown)
     assert b": collected" not in shown
     assert plants.found(path) == []

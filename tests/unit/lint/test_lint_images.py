@@ -77,6 +77,31 @@ async def test_an_image_is_asked_for_with_the_pull_secret_that_fits() -> None:
     assert asked.notes == ()
 
 
+IDENTITY = "/subscriptions/S/resourceGroups/G/providers/Microsoft.ManagedIdentity/userAssignedIdentities/I"
+ACR = "cri-1-registry.cn-hangzhou.cr.aliyuncs.com"
+
+
+@pytest.mark.parametrize(
+    ("place", "annotation", "value", "image"),
+    [
+        (PLACE, "aci.vnodectl.io/registry-identity", IDENTITY, "mine.azurecr.io/app"),
+        (Placement("alibaba"), "k8s.aliyun.com/acr-instance-ids", "cri-1", f"{ACR}/team/app"),
+    ],
+)
+async def test_what_the_group_pulls_as_somebody_else_is_not_judged_from_here(
+    place: Placement, annotation: str, value: str, image: str
+) -> None:
+    there = cloud(place)
+    for notes, expected in (({}, ["VN-L-070"]), ({annotation: value}, [])):
+        spec = {**SELECTED, "containers": [{"name": "a", "image": image}]}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "annotations": notes}}
+        text = yaml.safe_dump({**pod, "spec": spec})
+        found = judge(Input(read(text, "a.yaml"), there, virtual_node(there.taint, there.os)))
+        asking, _ = images(**{image: ImageUnknown("refuses (HTTP 401)", status=401)})
+        asked = await ask(found, there, says=None, registry=asking)
+        assert [note.rule.code for _, note in asked.notes] == expected
+
+
 @pytest.mark.parametrize(
     ("error", "finding"),
     [

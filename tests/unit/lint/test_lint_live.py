@@ -108,6 +108,17 @@ async def test_the_contents_of_config_maps_count() -> None:
     assert ("VN-L-047", "spec.template.spec.volumes[0]") in codes(report)
 
 
+async def test_what_a_kind_made_that_nobody_knows_here_is_looked_at() -> None:
+    async with fake_cluster() as (api, kube):
+        seed(api)
+        body = api.objects[("deployments", "web", "api")]
+        owner = [{"kind": "Rollout", "name": "r", "controller": True}]
+        own = {"metadata": {"name": "r-1", "ownerReferences": owner}, "spec": body["spec"]}
+        api.put("replicasets", own, namespace="web")
+        found = await linted(kube, "web")
+    assert [one.file for one in found.findings] == ["web/Deployment/api", "web/ReplicaSet/r-1"]
+
+
 async def test_the_volumes_of_claims_are_read() -> None:
     async with fake_cluster() as (api, kube):
         seed(api)

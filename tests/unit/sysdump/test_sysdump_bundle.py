@@ -95,8 +95,10 @@ async def test_exit_codes() -> None:
         good, Section("nodes", away, needs_cluster=True), Section("pods", answering({}), needs_cluster=True)
     )
     whole = await bundle(good)
-    assert [one.exit_code() for one in (all_away, some, whole)] == [5, 0, 0]
-    assert [one.exit_code(strict=True) for one in (all_away, some, whole)] == [5, 3, 0]
+    refused = Section("nodes", raising(VnodectlError("not allowed")), needs_cluster=True)
+    none = await bundle(good, refused, Section("pods", away, needs_cluster=True))
+    assert [one.exit_code() for one in (all_away, some, whole, none)] == [5, 0, 0, 1]
+    assert [one.exit_code(strict=True) for one in (all_away, some, whole, none)] == [5, 3, 0, 1]
 
 
 async def test_cancellation_ends_every_section() -> None:
