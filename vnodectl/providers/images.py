@@ -21,8 +21,8 @@ class ImageConfig:
         """From the config blob of an image (OCI image specification, and Docker's of the same shape)."""
         config = document.get("config") or {}
         return cls(
-            tuple(config.get("Entrypoint") or ()),
-            tuple(config.get("Cmd") or ()),
+            _words(config.get("Entrypoint")),
+            _words(config.get("Cmd")),
             str(config.get("User") or ""),
             str(config.get("WorkingDir") or ""),
         )
@@ -36,3 +36,8 @@ class ImageConfig:
         if command:
             return [*command, *args]
         return [*self.entrypoint, *(args or self.command)]
+
+
+def _words(given: Any) -> tuple[str, ...]:
+    """Without NULs, which no system can pass to a program."""
+    return tuple(str(word).replace("\0", "") for word in given or ())

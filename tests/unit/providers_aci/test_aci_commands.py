@@ -161,6 +161,12 @@ def test_where_there_is_a_shell_a_secret_s_value_is_not_in_the_command(container
     assert ran.stdout.decode() == f"a b{SECRET.value}fast||$(TOKEN)|"
 
 
+def test_nothing_a_pod_says_becomes_a_reference() -> None:
+    command = _command(_secret(command=["sh", "-c", "echo \0; id; \0$(TOKEN)"]))
+    assert command is not None
+    assert command[2] == "exec sh -c 'echo ; id; '\"${TOKEN}\""
+
+
 def test_without_a_shell_it_has_to_be() -> None:
     assert _command(_secret(command=["/app"], args=["$(TOKEN)"])) == ["/app", SECRET.value]
     assert _command(_secret(command=["sh", "-c", "echo $(MODE)"])) == ["sh", "-c", "echo fast"]

@@ -195,9 +195,10 @@ class _Translation:
                 "UnsupportedField", "it needs a shell that Windows has not", field=before.fields[0]
             )
         if not before and (command or not args):
-            if command and is_shell(command[0]):
+            shell = bool(command) and is_shell(command[0])
+            if shell:
                 command, args = _words(container, env, hide=True)
-            return wrapped([*command, *args], before)
+            return wrapped([*command, *args], before, references=shell)
         image = self._known.images.get(container["image"])
         at = before.fields[0] if before else f"{path}.args"
         if image is None and not command:
@@ -224,7 +225,7 @@ class _Translation:
             raise Rejected(
                 "NoCommand", "neither the image nor the container says what to run", field=f"{path}.command"
             )
-        return wrapped(argv, before)
+        return wrapped(argv, before, references=bool(before))
 
 
 def _words(container: JSON, env: Sequence[EnvVar], *, hide: bool = False) -> tuple[list[str], list[str]]:
@@ -233,11 +234,14 @@ def _words(container: JSON, env: Sequence[EnvVar], *, hide: bool = False) -> tup
     values = {one.name: one.value for one in env}
     if hide:
         hidden = (one.name for one in env if one.secret)
+        values = {name: value.replace("\0", "") for name, value in values.items()}
         values |= {name: secret_reference(name) for name in hidden if name.isidentifier() and name.isascii()}
-    command, args = (
-        [expand(part, values) for part in container.get(kind) or ()] for kind in ("command", "args")
-    )
-    return command, args
+
+    def words(kind: str) -> list[str]:
+        given = (part.replace("\0", "") if hide else part for part in container.get(kind) or ())
+        return [expand(part, values) for part in given]
+
+    return words("command"), words("args")
 
 
 def _check_pod(pod: ResolvedPod, node: NodeIdentity) -> None:

@@ -39,7 +39,7 @@ class Preparation:
 
 
 _REFERENCE = "\0"
-"""Around the name of a variable in a word of a command. No word has a NUL of its own."""
+"""Around a variable's name in a word of a command, where no word has a NUL of its own: none could be run."""
 
 
 def secret_reference(name: str) -> str:
@@ -52,9 +52,12 @@ def is_shell(program: str) -> bool:
     return program.rpartition("/")[2] in {"sh", "ash", "bash", "dash"}
 
 
-def wrapped(command: Sequence[str], before: Preparation) -> list[str]:
-    """`command` after what has to be done before it; unchanged where that is nothing."""
-    refers = any(_REFERENCE in word for word in command)
+def wrapped(command: Sequence[str], before: Preparation, *, references: bool = False) -> list[str]:
+    """`command` after what has to be done before it; unchanged where that is nothing.
+
+    `references`: its words may have references to variables.
+    """
+    refers = references and any(_REFERENCE in word for word in command)
     if not before and not refers:
         return list(command)
     if refers:
