@@ -84,8 +84,10 @@ def landing(work: Workload, node: VirtualNode, namespace_labels: Mapping[str, st
     if demands and _other_os(spec, node):
         return Landing.AWAY
     tolerates = any(tolerated(one, node.taint) for one in objects(spec.get("tolerations")))
+    if demands and not tolerates:
+        return Landing.AWAY if _for_another(spec, node) else Landing.NO_TOLERATION
     if demands:
-        return Landing.LANDS if tolerates else Landing.NO_TOLERATION
+        return Landing.LANDS
     return Landing.NO_SELECTOR if tolerates else Landing.AWAY
 
 
@@ -114,6 +116,17 @@ def tolerated(toleration: JSON, taint: str) -> bool:
     if not toleration.get("key"):
         return exists
     return toleration["key"] == TAINT_KEY and (exists or str(toleration.get("value") or "") == taint)
+
+
+def _for_another(spec: JSON, node: VirtualNode) -> bool:
+    """Whether it tolerates the nodes of another cloud, by name."""
+    return any(
+        one.get("key") == TAINT_KEY
+        and one.get("operator") != "Exists"
+        and one.get("value") not in {None, node.taint}
+        for one in objects(spec.get("tolerations"))
+        if isinstance(one.get("value"), str | None)
+    )
 
 
 def could(spec: JSON, node: VirtualNode) -> bool:

@@ -315,7 +315,7 @@ _VALUES = (
         "tolerations",
     ),
     *("affinity", "topologySpreadConstraints", "podDisruptionBudget", "podLabels", "podAnnotations"),
-    *("priorityClassName", "terminationGracePeriodSeconds", "webhook"),
+    *("priorityClassName", "terminationGracePeriodSeconds", "webhook", "kubeletApi"),
 )
 """Values of the chart that are kept, masked by their keys; of any other only the name."""
 

@@ -13,6 +13,7 @@ from vnodectl.runtime.provider import NodeInfo
 AZURE = virtual_node("azure", "Linux")
 TOLERATIONS = SELECTED["tolerations"]
 SELECTOR = {"type": "virtual-kubelet"}
+ELSEWHERE = {"key": "virtual-kubelet.io/provider", "value": "alibabacloud", "effect": "NoSchedule"}
 
 
 def affinity(*terms: list[dict[str, Any]]) -> dict[str, Any]:
@@ -47,6 +48,9 @@ def where(spec: dict[str, Any], kind: str = "Deployment", namespace: dict[str, s
         ({}, Landing.AWAY),
         (SELECTED, Landing.LANDS),
         ({"nodeSelector": SELECTOR}, Landing.NO_TOLERATION),
+        # It is meant for the virtual nodes of the other cloud.
+        ({"nodeSelector": SELECTOR, "tolerations": [ELSEWHERE]}, Landing.AWAY),
+        ({"nodeSelector": SELECTOR, "tolerations": [ELSEWHERE, *TOLERATIONS]}, Landing.LANDS),
         ({"tolerations": TOLERATIONS}, Landing.NO_SELECTOR),
         ({"tolerations": [{"operator": "Exists"}]}, Landing.NO_SELECTOR),
         # A virtual node has no such label, and its taint keeps the rest away.
