@@ -132,7 +132,8 @@ def check(
     \b
     Examples:
       vnodectl check -g my-group -n my-aks
-      vnodectl check -g my-group -n my-aks --subnet-id ID --workload-identity ID --fix
+      vnodectl check -g my-group -n my-aks --subnet-id ID --workload-identity ID \\
+        --fix
       vnodectl check --only azure --wait 5m
       vnodectl check --cloud alibaba --cluster-id ID --vswitch ID
       vnodectl check --role-definition > role.json
