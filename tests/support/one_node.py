@@ -31,6 +31,8 @@ class Node:
     facts: NodeFacts = field(default_factory=lambda: NodeFacts(NODE, ("10.1.1.1",), {}))
 
     def create(self, name: str = "p", *, annotations: JSON | None = None, **spec: Any) -> PodKey:
+        mounts = [{"name": one["name"], "mountPath": f"/{one['name']}"} for one in spec.get("volumes") or ()]
+        spec.setdefault("containers", [{"name": "c", "image": "i", "volumeMounts": mounts}])
         body = self.api.put(
             "pods",
             {
@@ -40,7 +42,6 @@ class Node:
                     "enableServiceLinks": False,
                     "restartPolicy": "Always",
                     "terminationGracePeriodSeconds": 30,
-                    "containers": [{"name": "c", "image": "i"}],
                     **spec,
                 },
                 "status": {"phase": "Pending"},

@@ -106,6 +106,16 @@ def containers(pod: JSON) -> list[JSON]:
     return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
 
 
+def mounted(pod: JSON) -> frozenset[str]:
+    """Names of the volumes that a container uses. As in a kubelet, the others do not matter."""
+    return frozenset(
+        use["name"]
+        for container in containers(pod)
+        for kind in ("volumeMounts", "volumeDevices")
+        for use in container.get(kind) or ()
+    )
+
+
 def needs(pod: JSON) -> Needs:
     """What `pod` refers to. Secrets of volume kinds that only providers know are included."""
     spec = pod["spec"]

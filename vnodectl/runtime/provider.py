@@ -112,7 +112,8 @@ class ResolvedPod:
     """A pod with everything it refers to looked up.
 
     `pod` is the API object as plain JSON and must not be changed. `env` is by container name (init
-    containers included), `volumes` by volume name; both are complete: a provider needs nothing else.
+    containers included), `volumes` by name, those that a container mounts; both are complete: a provider
+    needs nothing else.
     `field_errors`-like surprises do not exist here: what could not be resolved never reaches a provider.
     """
 

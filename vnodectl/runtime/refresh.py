@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from vnodectl.errors import VnodectlError
 from vnodectl.kube.resources import CONFIG_MAPS, SECRETS, Resource
 from vnodectl.runtime.events import EventRecorder
-from vnodectl.runtime.facts import Facts, Unresolved
+from vnodectl.runtime.facts import Facts, Unresolved, mounted
 from vnodectl.runtime.lookups import Lookups
 from vnodectl.runtime.metrics import NodeMetrics, Operation
 from vnodectl.runtime.provider import JSON, PodKey, Provider, ProviderError, SupportsFileRefresh
@@ -220,7 +220,10 @@ def sources_of(pod: JSON) -> dict[str, Sources]:
     """The volumes of the pod that are made of files which can change. Pure."""
     found = {}
     namespace = pod["metadata"]["namespace"]
+    used = mounted(pod)
     for volume in pod["spec"].get("volumes") or ():
+        if volume["name"] not in used:
+            continue
         parts = [volume, *((volume.get("projected") or {}).get("sources") or ())]
         references = set()
         for part in parts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vnodectl.runtime import env, mounts, registry, volumes
-from vnodectl.runtime.facts import Facts, Notice, containers
+from vnodectl.runtime.facts import Facts, Notice, containers, mounted
 from vnodectl.runtime.provider import JSON, PodKey, ResolvedPod
 
 
@@ -15,7 +15,7 @@ def resolve(key: PodKey, pod: JSON, facts: Facts) -> tuple[ResolvedPod, list[Not
         variables[container["name"]], found = env.resolve(pod, container, facts)
         notices += found
         mounts.check(container, variables[container["name"]])
-    contents, found = volumes.resolve(pod, facts)
+    contents, found = volumes.resolve(pod, facts, mounted(pod))
     notices += found
     credentials, found = registry.credentials(pod, facts)
     notices += found

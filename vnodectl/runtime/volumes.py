@@ -14,14 +14,19 @@ from vnodectl.runtime.provider import JSON, EmptyDir, External, File, Files, Rej
 _DEFAULT_MODE = 0o644
 
 
-def resolve(pod: JSON, facts: Facts) -> tuple[dict[str, Volume], list[Notice]]:
-    """Every volume of the pod by name, and events about optional things that are missing.
+def resolve(
+    pod: JSON, facts: Facts, only: frozenset[str] | None = None
+) -> tuple[dict[str, Volume], list[Notice]]:
+    """Every volume of the pod by name, and events about optional things that are missing. With `only`, of the
+    others those that depend on nothing.
 
     Raises Unresolved for a mandatory ConfigMap, Secret or key that is not there.
     """
     notices: list[Notice] = []
     volumes = {
-        volume["name"]: _volume(pod, volume, facts, notices) for volume in pod["spec"].get("volumes") or ()
+        volume["name"]: _volume(pod, volume, facts, notices)
+        for volume in pod["spec"].get("volumes") or ()
+        if only is None or volume["name"] in only or "emptyDir" in volume
     }
     return volumes, notices
 

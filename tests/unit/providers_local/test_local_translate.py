@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from vnodectl.engines.api import (
@@ -241,7 +243,8 @@ def test_names_and_resolvers():
 
 
 def test_a_volume_that_nobody_mounts_is_no_matter():
-    assert translated(volumes={"n": External({"name": "n", "nfs": {}})}).volumes == {}
+    resolved = pod(volumes={"n": External({"name": "n", "nfs": {}})})
+    assert translate(replace(resolved, volumes={}), "node-1", Options()).volumes == {}
 
 
 @pytest.mark.parametrize("policy", ["Default", "None"])

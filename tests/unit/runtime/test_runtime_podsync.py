@@ -318,6 +318,7 @@ def test_what_appears_later_unblocks_its_pod_within_five_seconds(kind: str, plac
         else:
             name = "secretName" if kind == "Secret" else "name"
             spec["volumes"] = [{"name": "v", lower: {name: "late"}}]
+            container["volumeMounts"] = [{"name": "v", "mountPath": "/v"}]
         async with a_node(provider) as node:
             node.create(**spec)
             await asyncio.sleep(61.7)
@@ -328,6 +329,20 @@ def test_what_appears_later_unblocks_its_pod_within_five_seconds(kind: str, plac
             await asyncio.sleep(5)
             assert node.status()["phase"] == "Running"
             assert "reason" not in node.status()
+
+    virtual_time.run(main())
+
+
+def test_a_volume_that_nobody_mounts_holds_nobody_back():
+    async def main() -> None:
+        provider = FakeProvider()
+        async with a_node(provider) as node:
+            node.create(
+                containers=[{"name": "c", "image": "i"}], volumes=[{"name": "v", "configMap": {"name": "no"}}]
+            )
+            await asyncio.sleep(2)
+            assert node.status()["phase"] == "Running"
+            assert provider.created[0].volumes == {}
 
     virtual_time.run(main())
 

@@ -12,11 +12,9 @@ from vnodectl.runtime.provider import JSON, EmptyDir, External, Files, Rejected,
 def volumes(pod: ResolvedPod, *, group: int | None, host_paths: bool) -> dict[str, VolumeSpec]:
     """All volumes by name; `group` is the pod's fsGroup. As in a kubelet, what nobody mounts is no matter."""
     found = {}
-    everything = [*(pod.spec.get("initContainers") or ()), *pod.spec["containers"]]
-    mounted = {mount["name"] for container in everything for mount in container.get("volumeMounts") or ()}
     for index, source in enumerate(pod.spec.get("volumes") or ()):
         name = source["name"]
-        if isinstance(pod.volumes[name], External) and name not in mounted:
+        if name not in pod.volumes:
             continue
         found[name] = _volume(pod.volumes[name], group, host_paths, f"spec.volumes[{index}]")
     return found
