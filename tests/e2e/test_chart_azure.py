@@ -74,7 +74,7 @@ def test_kube_proxy_s_account_may_read_services_and_no_secrets(control_plane: Sa
         assert not may("get", "secrets")
         assert not may("list", "pods")
     finally:
-        control_plane.run("kubectl", "delete", "-f", "-", stdin=document)
+        control_plane.run("kubectl", "delete", "--ignore-not-found", "-f", "-", stdin=document)
 
 
 def test_kube_proxy_needs_the_api_server_s_address(control_plane: Sandbox) -> None:
