@@ -1,9 +1,9 @@
-"""Objects → a report. What the cloud has to be asked comes in as `Online`; the rest is pure."""
+"""Objects → a report. Pure: what a cloud or a registry said comes in as notes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vnodectl.lint import asked as rules
@@ -33,7 +33,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """`lines` are findings made while reading. `known` are objects at hand besides the sources."""
+    """`read` are findings made while reading. `known` are objects at hand besides the sources."""
 
     sources: Sequence[Source]
     cloud: Cloud
@@ -59,7 +59,7 @@ def judge(given: Input) -> list[Judged]:
 def report(
     given: Input,
     judged: Sequence[Judged],
-    online: Iterable[tuple[Judged, beyond.Note]] = (),
+    online: Sequence[tuple[Judged, beyond.Note]] = (),
     skipped: Sequence[tuple[str, str]] = (),
 ) -> Report:
     """Everything found, sorted by place. `online` are notes that took asking the cloud."""
@@ -73,7 +73,7 @@ def report(
         asked = [note for whose, note in online if whose is one]
         ignore = given.ignore | _annotated(work.source.body) | _annotated(work.pod)
         made += [(work.source, ignore, finding) for finding in _of(one, where, given, known, asked)]
-        if where in {Landing.LANDS, Landing.NO_SELECTOR} and not _strays(work, where):
+        if not _strays(work, where):
             annotations = mapping(mapping(work.pod.get("metadata")).get("annotations"))
             landed.append(Landed(f"{work.kind} {work.name}", work.namespace, work.labels, annotations))
     for source in given.sources:

@@ -13,12 +13,14 @@ from vnodectl.lint.beyond import Note
 from vnodectl.lint.clouds import Cloud
 from vnodectl.lint.engine import Judged
 from vnodectl.lint.model import JSON, Steps
+from vnodectl.lint.rule import Rule
 from vnodectl.lint.workloads import containers, mapping, objects
 from vnodectl.providers.registries import registry_of
 from vnodectl.runtime.provider import RegistryCredential
 
 _OFFLINE = "--offline was given"
 _ALIBABA_REGISTRIES = ".cr.aliyuncs.com"
+_NO_IMAGES = "registries are asked in a cluster only, and with --check-images"
 _SIGN_IN = "nobody is signed in to the cloud"
 
 
@@ -68,7 +70,7 @@ async def ask(
     registry: Registry | None,
     offline: bool = False,
 ) -> Asked:
-    """Everything that can be asked. One that is not answered skips its rule and no other."""
+    """Everything that can be asked. What is not answered is said, and costs nothing else."""
     notes: list[tuple[Judged, Note]] = []
     skipped: list[tuple[str, str]] = []
     for rule in catalogue.RULES:
@@ -76,20 +78,27 @@ async def ask(
             continue
         source: object = registry if rule is rules.PULL else says
         if offline or source is None:
-            absent = "images are asked for in a cluster only" if rule is rules.PULL else _SIGN_IN
+            absent = _NO_IMAGES if rule is rules.PULL else _SIGN_IN
             skipped.append((rule.code, _OFFLINE if offline else absent))
             continue
-        try:
-            for one in judged:
-                if rule is rules.PULL and registry is not None:
-                    notes += [(one, note) for note in await _pulls(one, registry)]
-                elif rule is rules.REGION_SIZE and says is not None:
-                    notes += [(one, note) for note in await _size(one, cloud, says)]
-                elif rule is rules.STORAGE_ACCOUNT and says is not None:
-                    notes += [(one, note) for note in await _accounts(one, says)]
-        except VnodectlError as error:
-            skipped.append((rule.code, error.message))
-    return Asked(tuple(notes), tuple(skipped))
+        for one in judged:
+            try:
+                notes += [(one, note) for note in await _one(rule, one, cloud, says, registry)]
+            except VnodectlError as error:
+                skipped.append((rule.code, error.message))
+    return Asked(tuple(notes), tuple(dict.fromkeys(skipped)))
+
+
+async def _one(
+    rule: Rule, one: Judged, cloud: Cloud, says: CloudSays | None, registry: Registry | None
+) -> list[Note]:
+    if rule is rules.PULL and registry is not None:
+        return await _pulls(one, registry)
+    if rule is rules.REGION_SIZE and says is not None:
+        return await _size(one, cloud, says)
+    if rule is rules.STORAGE_ACCOUNT and says is not None:
+        return await _accounts(one, says)
+    return []
 
 
 async def _pulls(one: Judged, registry: Registry) -> list[Note]:

@@ -147,6 +147,8 @@ def test_network_policies_that_select_such_pods(selector: dict[str, Any], hit: b
 def test_network_policies_of_another_namespace_or_for_other_pods_are_left_alone() -> None:
     elsewhere = {**POLICY, "metadata": {"name": "deny", "namespace": "other"}}
     away = workload("Deployment", tolerations=[], nodeSelector={})
+    pending = lint(text(workload("Deployment", tolerations=[]), POLICY))
+    assert {code for code, _ in codes(pending)} == {"VN-L-010", "VN-L-060"}
     assert lint(text(workload("Deployment"), elsewhere)).findings == ()
     assert lint(text(away, POLICY)).findings == ()
 

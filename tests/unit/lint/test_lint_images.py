@@ -125,6 +125,15 @@ async def test_only_an_answer_is_a_finding(error: ImageUnknown, finding: bool) -
             await asking.refusal("nginx", ())
 
 
+async def test_a_registry_that_is_silent_hides_nothing_of_the_others() -> None:
+    answers = {"silent": ImageUnknown("did not answer"), "gone": ImageUnknown("no tag", status=404)}
+    asking, _ = images(**answers)
+    found = [*judge(given({"image": "silent"})), *judge(given({"image": "gone"}))]
+    asked = await ask(found, THERE, says=None, registry=asking)
+    assert [note.message for _, note in asked.notes] == ["gone: no tag"]
+    assert ("VN-L-070", "silent: did not answer") in asked.skipped
+
+
 async def test_what_an_image_says_of_itself_settles_what_its_manifest_leaves_open() -> None:
     def codes(one: Input, found: list[Judged]) -> list[str]:
         return [finding.code for finding in report(one, found).findings]

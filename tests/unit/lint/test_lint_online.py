@@ -73,7 +73,7 @@ async def test_sizes_over_the_region_s() -> None:
     message = "the pod asks for 8 cores of 4, 20 GB of 16 that eastus offers"
     assert found(asked) == [("VN-L-055", ("spec", "containers"), message)]
     assert says.asked == [("eastus", "linux", "", False)]
-    assert asked.skipped == (("VN-L-070", "images are asked for in a cluster only"),)
+    assert asked.skipped == (("VN-L-070", "registries are asked in a cluster only, and with --check-images"),)
     whole = report(given, one, asked.notes, asked.skipped)
     assert [(finding.code, finding.line > 0) for finding in whole.findings] == [("VN-L-055", True)]
     _, small = judged()
