@@ -116,6 +116,21 @@ def mounted(pod: JSON) -> frozenset[str]:
     )
 
 
+def secrets_of(volume: JSON) -> tuple[str, ...]:
+    """Names of the Secrets of a volume of a kind that only providers know.
+
+    An inline CSI volume names one in a field or, as that of Azure Files does, in an attribute.
+    """
+    csi: JSON = volume.get("csi") or {}
+    named = (
+        (volume.get("azureFile") or {}).get("secretName"),
+        ((volume.get("flexVolume") or {}).get("secretRef") or {}).get("name"),
+        (csi.get("nodePublishSecretRef") or {}).get("name"),
+        (csi.get("volumeAttributes") or {}).get("secretName"),
+    )
+    return tuple(dict.fromkeys(str(name) for name in named if name))
+
+
 def needs(pod: JSON) -> Needs:
     """What `pod` refers to. Secrets of volume kinds that only providers know are included."""
     spec = pod["spec"]
@@ -134,12 +149,8 @@ def needs(pod: JSON) -> Needs:
     for volume in spec.get("volumes") or ():
         _add(config_maps, volume.get("configMap"), "name")
         _add(secrets, volume.get("secret"), "secretName")
-        _add(secrets, volume.get("azureFile"), "secretName")
+        secrets.update(secrets_of(volume))
         _add(claims, volume.get("persistentVolumeClaim"), "claimName")
-        flex = (volume.get("flexVolume") or {}).get("secretRef")
-        _add(secrets, flex, "name")
-        csi = (volume.get("csi") or {}).get("nodePublishSecretRef")
-        _add(secrets, csi, "name")
         for source in (volume.get("projected") or {}).get("sources") or ():
             _add(config_maps, source.get("configMap"), "name")
             _add(secrets, source.get("secret"), "name")

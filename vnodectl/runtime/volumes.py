@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from vnodectl.runtime import quantity
 from vnodectl.runtime.env import field_value, resource_value
-from vnodectl.runtime.facts import Claimed, Facts, Notice, Unresolved, missing, token_request
+from vnodectl.runtime.facts import Claimed, Facts, Notice, Unresolved, missing, secrets_of, token_request
 from vnodectl.runtime.provider import JSON, EmptyDir, External, File, Files, Rejected, Volume
 
 _DEFAULT_MODE = 0o644
@@ -175,15 +175,8 @@ def _downward(pod: JSON, source: JSON, mode: int, facts: Facts) -> tuple[File, .
 
 
 def _external_secrets(volume: JSON, facts: Facts) -> dict[str, dict[str, bytes]]:
-    names = (
-        (volume.get("azureFile") or {}).get("secretName"),
-        ((volume.get("flexVolume") or {}).get("secretRef") or {}).get("name"),
-        ((volume.get("csi") or {}).get("nodePublishSecretRef") or {}).get("name"),
-    )
     secrets = {}
-    for name in names:
-        if not name:
-            continue
+    for name in secrets_of(volume):
         found = facts.secrets.get(name)
         if found is None:
             raise Unresolved(missing("Secret", name, optional=False))

@@ -111,10 +111,22 @@ def test_projected_merges_its_sources_and_the_later_wins():
     )
 
 
-def test_empty_dir_and_what_only_a_provider_knows():
-    assert volume({"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}})[0] == EmptyDir("Memory", 1 << 20)
-    source = {"azureFile": {"secretName": "files-key", "shareName": "x"}}
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"azureFile": {"secretName": "files-key", "shareName": "x"}},
+        {"flexVolume": {"driver": "alicloud/oss", "secretRef": {"name": "files-key"}}},
+        {"csi": {"driver": "any.example", "nodePublishSecretRef": {"name": "files-key"}}},
+        {"csi": {"driver": "file.csi.azure.com", "volumeAttributes": {"secretName": "files-key"}}},
+    ],
+)
+def test_the_secrets_of_what_only_a_provider_knows(source):
+    assert needs({"spec": {"containers": [], "volumes": [{"name": "v", **source}]}}).secrets == {"files-key"}
     assert volume(source)[0] == External({"name": "v", **source}, {"files-key": {"key": b"zzz"}})
+
+
+def test_empty_dir():
+    assert volume({"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}})[0] == EmptyDir("Memory", 1 << 20)
 
 
 def test_needs_names_everything_that_must_be_read_and_nothing_else():
