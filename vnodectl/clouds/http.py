@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from typing import TYPE_CHECKING
+from urllib.request import getproxies
 
 from vnodectl.errors import UsageError
 
@@ -32,5 +33,6 @@ def http_session(
         connector=aiohttp.TCPConnector(ssl=context, limit=limit),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=auto_decompress,
-        trust_env=True,
+        # aiohttp looks for each request's proxy in a thread, half of what a call costs: not for nothing.
+        trust_env=bool(getproxies()),
     )
