@@ -23,7 +23,8 @@ from vnodectl.sandbox.scenes import SCENES, Scene
 CLOUDS = (AZURE, ALIBABA, BOTH_CLOUDS)
 
 _NAMESPACE = "eci-demo"
-_LOG_SECONDS = 30.0
+# On a busy machine half a minute was once too short for a container's first word.
+_LOG_SECONDS = 90.0
 _LOG_POLL = 0.3
 
 
@@ -75,7 +76,7 @@ class _Stage:
     async def until_said(self, argv: Sequence[str]) -> None:
         """Run a command, again while it says nothing: a container may be up before it has written a line.
 
-        Raises StepFailed where it fails, or is still silent after half a minute.
+        Raises StepFailed where it fails, or is still silent after a minute and a half.
         """
         self.show(f"$ {self._shown(argv)}")
         began = time.monotonic()
