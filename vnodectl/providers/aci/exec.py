@@ -222,9 +222,11 @@ async def _open(groups: Groups, channel: Channel) -> AsyncIterator[aiohttp.Clien
         raise ProviderError(
             "ExecInsecure", "Azure gave a WebSocket address without TLS; no password is sent to it"
         )
+    headers = {"Authorization": channel.password} if channel.in_header else {}
     try:
-        async with groups.session.http.ws_connect(channel.uri, max_msg_size=0) as socket:
-            await socket.send_str(channel.password)
+        async with groups.session.http.ws_connect(channel.uri, headers=headers, max_msg_size=0) as socket:
+            if not channel.in_header:
+                await socket.send_str(channel.password)
             yield socket
     except (aiohttp.ClientError, OSError) as error:
         raise of_request(unreachable(error)) from error

@@ -33,10 +33,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A WebSocket of the container: the password is its first message."""
+    """A WebSocket of the container. The password is the first message of an exec, and the Authorization
+    header of an attach (Azure's descriptions of the two answers, API 2023-05-01)."""
 
     uri: str
     password: str = field(repr=False)
+    in_header: bool = False
 
 
 class Groups:
@@ -130,7 +132,7 @@ class Groups:
             found = await self.session.container_instances().containers.attach(
                 self.resource_group, name, container, **_NO_RETRIES
             )
-        return Channel(found.web_socket_uri or "", found.password or "")
+        return Channel(found.web_socket_uri or "", found.password or "", in_header=True)
 
     def _path(self, name: str = "") -> str:
         return path_of(self.session.subscription, self.resource_group, _KIND, name)

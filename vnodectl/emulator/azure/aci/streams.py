@@ -1,7 +1,7 @@
-"""Exec and attach: a WebSocket that takes a password as its first message, then bytes in both directions.
+"""Exec and attach: a WebSocket that takes a password, then bytes in both directions.
 
-The description of attach wants the password as the Authorization header: that is taken as well, and then no
-message with it is awaited.
+As Azure's descriptions have it, the password of an exec is the first message, that of an attach the
+Authorization header.
 
 A ticket is good for one connection. There is always a terminal, no separate stderr and no exit code:
 the server closes the connection when the command has ended, and ends the command when the client goes.
@@ -79,14 +79,15 @@ class Streams:
         ticket = self._tickets.pop(request.match_info["ticket"], None)
         if ticket is None or ticket.expires <= self._clock.now():
             return web.Response(status=404, text="The exec session does not exist.")
-        given = request.headers.get("Authorization", "") if ticket.command is None else ""
         socket = web.WebSocketResponse(timeout=_CLOSE_TIMEOUT)
         await socket.prepare(request)
         self._open.add(socket)
         try:
-            if not given:
-                password = await socket.receive()
-                given = password.data if isinstance(password.data, str) else ""
+            if ticket.command is None:
+                given = request.headers.get("Authorization", "")
+            else:
+                message = await socket.receive()
+                given = message.data if isinstance(message.data, str) else ""
             if not hmac.compare_digest(given.encode(), ticket.password.encode()):
                 await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"wrong password")
                 return socket
