@@ -1,4 +1,4 @@
-"""Restart policies of single containers (Kubernetes 1.34 and newer), for clouds that have one for the group."""
+"""Restart policies of single containers (Kubernetes 1.34), for clouds that have one for the whole group."""
 
 from __future__ import annotations
 
