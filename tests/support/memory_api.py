@@ -226,6 +226,9 @@ class MemoryClient:
     ) -> JSON:
         return await self._call("PATCH", path, lambda: self.api.patch(path, body))
 
+    async def patch_only(self, path: str, body: JSON, *, content_type: str = "", timeout: float = 30) -> None:
+        await self.patch(path, body, content_type=content_type, timeout=timeout)
+
     async def delete(
         self,
         path: str,
@@ -234,14 +237,14 @@ class MemoryClient:
         grace_seconds: int | None = None,
         propagation: str | None = None,
         timeout: float = 30,
-    ) -> JSON:
+    ) -> None:
         def work() -> JSON:
             gone = self.api.delete(path, uid, grace_seconds)
             if grace_seconds == 0:
                 self.api.releasing(gone)
             return gone
 
-        return await self._call("DELETE", path, work)
+        await self._call("DELETE", path, work)
 
     async def watch(self, path: str, params: Any = None) -> AsyncGenerator[JSON, None]:
         await self._call("WATCH", path, lambda: None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from support import virtual_time
+from support.exposition import parse
 from support.fake_provider import FakeProvider
 from support.memory_api import MemoryApi
 
@@ -17,6 +18,7 @@ from vnodectl.kube.resources import PODS
 from vnodectl.runtime.events import EventRecorder
 from vnodectl.runtime.facts import NodeFacts
 from vnodectl.runtime.lookups import Lookups
+from vnodectl.runtime.metrics import NodeMetrics, Operation
 from vnodectl.runtime.pods import PodController
 from vnodectl.runtime.provider import PodKey
 
@@ -28,6 +30,7 @@ NODE = "vn-1"
 class Node:
     api: MemoryApi
     provider: Any
+    metrics: NodeMetrics = field(default_factory=NodeMetrics)
     facts: NodeFacts = field(default_factory=lambda: NodeFacts(NODE, ("10.1.1.1",), {}))
 
     def create(self, name: str = "p", *, annotations: JSON | None = None, **spec: Any) -> PodKey:
@@ -76,6 +79,15 @@ class Node:
             if one["involvedObject"]["name"] == name
         ]
 
+    def calls(self, operation: Operation) -> dict[str, float]:
+        """How often the provider was asked for it, by outcome; what never happened is left out."""
+        family = parse(self.metrics.text())["vnodectl_provider_calls_total"]
+        return {
+            dict(labels)["outcome"]: count
+            for (_, labels), count in family.samples.items()
+            if count and dict(labels)["operation"] == operation
+        }
+
     def reasons(self, name: str = "p") -> list[str]:
         return [reason for _, reason, _ in self.events(name)]
 
@@ -94,6 +106,7 @@ async def a_node(provider: Any = None, api: MemoryApi | None = None) -> AsyncIte
         node=lambda: made.facts,
         clock=virtual_time.clock,
         on_health=lambda _: None,
+        metrics=made.metrics,
     )
     watch = ListWatch(client, PODS.path(), controller, params={"fieldSelector": f"spec.nodeName={NODE}"})
     works = [controller.observe(), controller.refresh(), events.run(), watch.run()]

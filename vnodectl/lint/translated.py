@@ -335,6 +335,15 @@ NO_COMMAND = Rule(
     clouds=(AZURE,),
     rejects=(("NoCommand", rf"{_CONTAINER}\.command"),),
 )
+CONTAINER_RESTARTS = Rule(
+    "VN-L-095",
+    "container-restarts",
+    "restart policies of single containers",
+    "Container groups have one restart policy, the pod's; no container has another, or rules by exit code.",
+    "Remove restartPolicy and restartPolicyRules from the container, or give the pod that policy.",
+    rejects=(("UnsupportedRestartPolicy", rf"{_CONTAINER}\.restartPolicy(Rules.*)?"),),
+    removable=True,
+)
 
 RULES: tuple[Rule, ...] = (
     HOST,
@@ -372,4 +381,5 @@ RULES: tuple[Rule, ...] = (
     ANNOTATION,
     STANDBY,
     NO_COMMAND,
+    CONTAINER_RESTARTS,
 )

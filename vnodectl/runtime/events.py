@@ -103,7 +103,7 @@ class EventRecorder:
         if before is not None:
             before.count += 1
             self._sent.move_to_end(fingerprint)
-            await self._client.patch(
+            await self._client.patch_only(
                 EVENTS.path(before.namespace, before.name), {"count": before.count, "lastTimestamp": now}
             )
             return

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 from vnodectl.runtime.events import EventRecorder
 from vnodectl.runtime.facts import containers
+from vnodectl.runtime.metrics import NodeMetrics, Operation
 from vnodectl.runtime.probing.actions import Runner, SocketRunner
 from vnodectl.runtime.probing.spec import http_action
 from vnodectl.runtime.provider import (
@@ -33,12 +34,14 @@ class PreStopHooks:
         events: EventRecorder,
         *,
         done: Callable[[PodKey], None],
+        metrics: NodeMetrics,
         runner: Runner | None = None,
     ) -> None:
         self._provider = provider
         self._direct = provider if isinstance(provider, SupportsDirectPreStop) else None
         self._events = events
         self._done = done
+        self._metrics = metrics
         self._runner = runner or SocketRunner()
         self._tasks: dict[PodKey, asyncio.Task[float]] = {}
         self._ending: set[asyncio.Task[float]] = set()
@@ -120,7 +123,8 @@ class PreStopHooks:
             await asyncio.sleep(float(hook["sleep"].get("seconds") or 0))
             return ""
         if command := (hook.get("exec") or {}).get("command"):
-            code = await self._provider.exec(key, container["name"], command, _NoStreams())
+            with self._metrics.call(Operation.PRE_STOP):
+                code = await self._provider.exec(key, container["name"], command, _NoStreams())
             return f"command exited with code {code}" if code else ""
         if http := hook.get("httpGet"):
             outcome = await self._runner.run(http_action(container, http), ip, grace)

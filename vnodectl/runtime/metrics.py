@@ -29,11 +29,13 @@ _START = (0.1, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 180
 
 
 class Operation(StrEnum):
-    """What the runtime asks of a provider."""
+    """What the runtime asks of a provider. PRE_STOP: an exec of its own accord, for a hook."""
 
     CREATE = "create"
     DELETE = "delete"
     REFRESH = "refresh"
+    RESTART = "restart_container"
+    PRE_STOP = "pre_stop"
     STATS = "stats"
     LOGS = "logs"
     EXEC = "exec"
@@ -41,8 +43,10 @@ class Operation(StrEnum):
     PORT_FORWARD = "port_forward"
 
 
-_ENDLESS = frozenset({Operation.LOGS, Operation.EXEC, Operation.ATTACH, Operation.PORT_FORWARD})
-"""These take as long as their user likes, so how long says nothing about the provider."""
+_ENDLESS = frozenset(
+    {Operation.LOGS, Operation.EXEC, Operation.ATTACH, Operation.PORT_FORWARD, Operation.PRE_STOP}
+)
+"""These take as long as their user, or the workload, likes: how long says nothing about the provider."""
 
 
 class Outcome(StrEnum):
@@ -195,7 +199,7 @@ class NodeMetrics:
         traced = None
         if self._tracer is not None:
             attributes = {"k8s.node.name": self._node, "vnodectl.operation": operation}
-            current = operation not in _ENDLESS  # those are generators, which other tasks may finish
+            current = operation not in _ENDLESS  # some are generators, which other tasks may finish
             traced = self._tracer.span(f"provider {operation}", attributes, current=current)
         return Call(self._counts[operation], self._durations[operation], traced)
 

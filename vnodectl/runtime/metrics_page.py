@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from vnodectl.runtime.http.metrics import resource_lines
-from vnodectl.runtime.metrics import NodeMetrics
+from vnodectl.runtime.metrics import NodeMetrics, Operation, Outcome
 
 _FAMILY = re.compile(r"^# HELP (\S+) (.*)\n# TYPE \S+ (\S+)$", re.MULTILINE)
 
@@ -22,8 +22,8 @@ def text() -> str:
     """The whole page."""
     resources = "".join(resource_lines([], 0.0, failed=False))
     return (
-        f"{_HEAD}\n## /metrics\n\n{_table(_own())}\n## /metrics/resource\n\nWhat metrics-server reads.\n\n"
-        f"{_table(resources)}"
+        f"{_HEAD}\n## /metrics\n\n{_table(_own())}\n{_calls()}\n"
+        f"## /metrics/resource\n\nWhat metrics-server reads.\n\n{_table(resources)}"
     )
 
 
@@ -34,6 +34,14 @@ def _own() -> str:
     metrics.show_watches({})
     metrics.show_health(lambda: True)
     return metrics.text()
+
+
+def _calls() -> str:
+    operations, outcomes = (", ".join(f"`{one}`" for one in kind) for kind in (Operation, Outcome))
+    return (
+        f"Calls of the provider are by `operation` ({operations}) and by `outcome` ({outcomes}). "
+        "What lasts as long as its user or the workload likes has no duration.\n"
+    )
 
 
 def _table(exposition: str) -> str:

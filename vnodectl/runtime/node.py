@@ -314,7 +314,7 @@ class NodeController:
             "renewTime": rfc3339_micro(self._clock()),
         }
         try:
-            await self._client.patch(path, {"spec": spec}, timeout=RENEW_SECONDS)
+            await self._client.patch_only(path, {"spec": spec}, timeout=RENEW_SECONDS)
         except NotFound:
             lease: JSON = {
                 "apiVersion": "coordination.k8s.io/v1",

@@ -70,8 +70,8 @@ class PodSync:
         self.pods_known = False
         self.groups_known = False
         self.health: Health | None = None
-        self._probing = Probing(provider, events, clock=clock, changed=queue.add)
-        self._hooks = PreStopHooks(provider, events, done=queue.add)
+        self._probing = Probing(provider, events, clock=clock, changed=queue.add, metrics=metrics)
+        self._hooks = PreStopHooks(provider, events, done=queue.add, metrics=metrics)
         self.files = FileRefresh(provider, lookups, events, queue=queue, metrics=metrics)
         self._status = StatusWriter(
             client, self._probing, queue=queue, backoff=backoff, node=node, clock=clock, metrics=metrics

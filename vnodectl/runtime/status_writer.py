@@ -71,7 +71,7 @@ class StatusWriter:
             self._queue.add_after(record.key, _SAME_STATUS - (now - record.sent_at))
             return
         try:
-            await self._client.patch(
+            await self._client.patch_only(
                 PODS.path(record.key.namespace, record.key.name, "status"), statuses.patch(pod, wanted)
             )
         except (NotFound, Conflict):

@@ -96,13 +96,12 @@ class FakeKube:
         _merge(self.objects[path], body)
         return self.objects[path]
 
-    async def delete(self, path: str, **_: Any) -> JSON:
+    async def delete(self, path: str, **_: Any) -> None:
         if path not in self.objects:
             self._called("DELETE", path)
             raise NotFound(404, "NotFound", path)
-        gone = self.objects.pop(path)
+        del self.objects[path]
         self._called("DELETE", path)
-        return gone
 
     @asynccontextmanager
     async def stream(self, method: str, path: str, **options: Any) -> AsyncIterator[Any]:

@@ -12,7 +12,7 @@ from support.fake_api import client, serve, status
 
 import vnodectl.kube.client
 from vnodectl.errors import ClusterUnreachable
-from vnodectl.kube.client import KubeClient
+from vnodectl.kube.client import MERGE_PATCH, KubeClient
 from vnodectl.kube.errors import (
     AlreadyExists,
     ApiError,
@@ -236,14 +236,42 @@ async def test_the_callers_own_time_out_stays_its_own():
 
 
 @pytest.mark.parametrize("body", ["<html>log in here, {secret}</html>", '["no", "object"]', ""])
-async def test_an_answer_that_no_api_server_gives(body):
+@pytest.mark.parametrize("verb", ["get", "patch_only", "delete"])
+async def test_an_answer_that_no_api_server_gives(body, verb):
     async def handle(request):
         return web.Response(text=body.format(secret=SECRET))
 
     async with serve(handle) as server, client(url(server)) as kube:
+        calls = {
+            "get": lambda: kube.get("/api/v1/nodes"),
+            "patch_only": lambda: kube.patch_only("/api/v1/nodes/n/status", {}),
+            "delete": lambda: kube.delete("/api/v1/nodes/n"),
+        }
         with pytest.raises(ClusterUnreachable, match="did not answer as a Kubernetes API") as caught:
-            await kube.get("/api/v1/nodes")
+            await calls[verb]()
     assert SECRET not in caught.value.message
+
+
+@pytest.mark.parametrize("verb", ["patch_only", "delete"])
+async def test_what_nobody_reads_is_not_parsed_but_refusals_are(verb):
+    refuse = False
+
+    async def handle(request):
+        if refuse:
+            return status(409, "Conflict", "the uid is another")
+        return web.Response(text=' {"kind": "Pod", ...what only a parser would stumble over... }\n')
+
+    async with serve(handle) as server, client(url(server)) as kube:
+        calls = {
+            "patch_only": lambda: kube.patch_only("/api/v1/pods/a/status", {"status": {}}),
+            "delete": lambda: kube.delete("/api/v1/pods/a", uid="u"),
+        }
+        await calls[verb]()
+        with pytest.raises(ClusterUnreachable):
+            await kube.patch("/api/v1/pods/a/status", {"status": {}})  # as this one does
+        refuse = True
+        with pytest.raises(Conflict, match="the uid is another"):
+            await calls[verb]()
 
 
 async def test_errors_hold_neither_tokens_nor_bodies_nor_queries():
@@ -293,6 +321,7 @@ async def test_what_is_sent():
     async with serve(handle) as server, client(url(server)) as kube:
         await kube.get("/api/v1/pods", {"watch": True, "limit": 5})
         await kube.patch("/api/v1/pods/a/status", {"status": {}})
+        await kube.patch_only("/api/v1/pods/a", {"metadata": {}}, content_type=MERGE_PATCH)
         await kube.delete("/api/v1/pods/a", uid="u-1", grace_seconds=0, propagation="Foreground")
     options = {
         "apiVersion": "v1",
@@ -304,6 +333,7 @@ async def test_what_is_sent():
     assert seen == [
         ("GET", "/api/v1/pods?watch=true&limit=5", "application/octet-stream", None),
         ("PATCH", "/api/v1/pods/a/status", "application/strategic-merge-patch+json", {"status": {}}),
+        ("PATCH", "/api/v1/pods/a", "application/merge-patch+json", {"metadata": {}}),
         ("DELETE", "/api/v1/pods/a", "application/json", options),
     ]
 

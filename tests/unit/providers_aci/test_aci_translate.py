@@ -258,6 +258,15 @@ def _container(**fields: Any) -> dict[str, Any]:
             {"initContainers": [{"name": "i", "image": "x", "restartPolicy": "Always"}]},
             "spec.initContainers[0].restartPolicy",
         ),
+        (
+            {"initContainers": [{"name": "i", "image": "x", "restartPolicy": "Never"}]},
+            "spec.initContainers[0].restartPolicy",
+        ),
+        (_container(restartPolicy="OnFailure"), "spec.containers[0].restartPolicy"),
+        (
+            _container(restartPolicy="Always", restartPolicyRules=[{"action": "Restart"}]),
+            "spec.containers[0].restartPolicyRules",
+        ),
         ({"containers": [{"name": f"c{n}", "image": "x"} for n in range(61)]}, "spec.containers"),
     ],
 )

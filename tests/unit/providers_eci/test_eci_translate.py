@@ -45,6 +45,31 @@ def _rejected(pod: ResolvedPod, **options: Any) -> Rejected:
     return caught.value
 
 
+@pytest.mark.parametrize("kind", ["containers", "initContainers"])
+@pytest.mark.parametrize(
+    ("policy", "container", "field"),
+    [
+        ("Always", {"restartPolicy": "Never"}, "restartPolicy"),
+        ("Never", {"restartPolicy": "OnFailure"}, "restartPolicy"),
+        (
+            "Never",
+            {"restartPolicy": "Never", "restartPolicyRules": [{"action": "Restart"}]},
+            "restartPolicyRules",
+        ),
+        ("OnFailure", {"restartPolicy": "OnFailure", "restartPolicyRules": []}, ""),
+    ],
+)
+def test_no_container_restarts_by_rules_of_its_own(
+    kind: str, policy: str, container: dict[str, Any], field: str
+) -> None:
+    pod = make_pod({"restartPolicy": policy, **_one(), kind: [{"name": "c", "image": "nginx", **container}]})
+    if not field:
+        translate(pod, place())
+        return
+    error = _rejected(pod)
+    assert (error.reason, error.field) == ("UnsupportedRestartPolicy", f"spec.{kind}[0].{field}")
+
+
 # --- whole pods -----------------------------------------------------------------------------------
 
 

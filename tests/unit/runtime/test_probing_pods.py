@@ -9,6 +9,7 @@ from aiohttp import web
 from support.fake_provider import FakeProvider
 from support.one_node import RUNNING, Node, a_node, fragment
 
+from vnodectl.runtime.metrics import Operation
 from vnodectl.runtime.provider import PodKey, ProbeKind, Seen
 
 JSON = dict[str, Any]
@@ -112,6 +113,7 @@ async def test_a_pod_follows_what_its_containers_answer():
             message = "Readiness probe failed: HTTP probe failed with statuscode: 500"
             assert ("Warning", "Unhealthy", message) in told
             assert ProbeKind.LIVENESS in provider.failures
+            assert node.calls(Operation.RESTART) == {"ok": 1}
             node.delete()
             await until(lambda: not node.exists())
     finally:

@@ -13,6 +13,7 @@ import pytest
 from support import virtual_time
 
 from vnodectl.runtime.clock import rfc3339
+from vnodectl.runtime.metrics import NodeMetrics
 from vnodectl.runtime.probing import Probing
 from vnodectl.runtime.probing.outcome import SUCCESS, Outcome, Verdict, failure
 from vnodectl.runtime.probing.spec import Action, HttpGet
@@ -132,6 +133,7 @@ async def room(
         events,  # type: ignore[arg-type]
         clock=virtual_time.clock,
         changed=lambda _: changes.append(now()),
+        metrics=NodeMetrics(),
         runner=runner,
         rand=lambda: 0.5,
     )

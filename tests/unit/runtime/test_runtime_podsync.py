@@ -14,6 +14,7 @@ from support.one_node import RUNNING, a_node, ended, fragment
 
 from vnodectl.kube.resources import PODS
 from vnodectl.runtime.clock import rfc3339
+from vnodectl.runtime.metrics import Operation
 from vnodectl.runtime.provider import (
     Files,
     Gone,
@@ -228,6 +229,7 @@ def test_pre_stop_runs_first_and_is_taken_off_the_grace(takes, code, left, event
             assert [round(grace) for _, grace in provider.deleted] == [left]
             assert provider.commands == [("drain", "now")]
             assert ("FailedPreStopHook" in node.reasons()) is event
+            assert node.calls(Operation.PRE_STOP) == {"ok" if takes < 30 else "cancelled": 1}
             assert not node.exists()
 
     virtual_time.run(main())

@@ -69,8 +69,8 @@ left out: each group is a virtual machine of its own, and ACI runs images as the
 time that ACI gives them |
 
 Rejected, with the field: host namespaces, privileged containers, sysctls, postStart, side-car init
-containers, SCTP, host ports, block devices, mount propagation to a host, sub-paths of file shares, and on
-Windows volumes, init containers, several containers and subnets.
+containers, restart policies of single containers, SCTP, host ports, block devices, mount propagation to a
+host, sub-paths of file shares, and on Windows volumes, init containers, several containers and subnets.
 
 ## exec, attach, logs
 

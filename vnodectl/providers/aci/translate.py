@@ -18,6 +18,7 @@ from vnodectl.providers.aci.settings import AciSettings, KubeProxy, NodeIdentity
 from vnodectl.providers.aci.volumes import Volumes
 from vnodectl.providers.aci.wrap import Copy, Preparation, is_shell, secret_reference, wrapped
 from vnodectl.providers.images import ImageConfig
+from vnodectl.providers.restarts import check_restarts
 from vnodectl.runtime.expansion import expand
 from vnodectl.runtime.provider import JSON, EnvVar, Rejected, ResolvedPod
 
@@ -156,6 +157,7 @@ class _Translation:
         """What containers and init containers share. ACI runs init containers in the group's resources."""
         confidential = self._asked.text(table.SKU) == "Confidential" or self._asked.has(table.POLICY)
         _check_container(container, path, confidential=confidential, direct=self._direct)
+        check_restarts(container, self._pod.spec, path)
         env = self._pod.env.get(container["name"], ())
         mounted = self._volumes.mount(container, env, path)
         before = self._before(container, path, mounted.copies, mounted.at)
@@ -290,7 +292,7 @@ def _check_container(container: JSON, path: str, *, confidential: bool, direct: 
             "only a connector with a subnet reaches the pod for this hook; use exec",
             field=f"{path}.lifecycle.preStop.{kind}",
         )
-    if container.get("restartPolicy") == "Always":
+    if path.startswith("spec.initContainers") and container.get("restartPolicy") == "Always":
         raise Rejected(
             "UnsupportedField",
             "Azure Container Instances has no side-car init containers; make it a container",

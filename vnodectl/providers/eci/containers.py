@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from vnodectl.providers.eci import probes, volumes
 from vnodectl.providers.eci.specs import Need
 from vnodectl.providers.ports import port_number
+from vnodectl.providers.restarts import check_restarts
 from vnodectl.runtime.expansion import expand
 from vnodectl.runtime.provider import JSON, EnvVar, Rejected, ResolvedPod
 
@@ -22,6 +23,7 @@ def init_container(container: JSON, pod: ResolvedPod, need: Need, path: str) -> 
             "Elastic Container Instance has no side-car init containers; make it a container",
             field=f"{path}.restartPolicy",
         )
+    check_restarts(container, pod.spec, path)
     for name in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(name):
             raise Rejected("UnsupportedField", f"an init container has no {name}", field=f"{path}.{name}")
@@ -30,6 +32,7 @@ def init_container(container: JSON, pod: ResolvedPod, need: Need, path: str) -> 
 
 def container(container: JSON, pod: ResolvedPod, need: Need, path: str) -> JSON:
     """Raises `Rejected` with the field at fault."""
+    check_restarts(container, pod.spec, path)
     body = {**_common(container, pod, path), **need.parameters()}
     env = pod.env.get(container["name"], ())
     if any(one.secret for one in env):

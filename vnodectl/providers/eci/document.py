@@ -32,7 +32,7 @@ _FIELDS = """\
   instead; GPUs need it.
 - **Ephemeral storage**: every group has {storage} GiB; what the containers ask for beyond is bought.
 - **Containers**: at most {containers}, and as many init containers. Side-car init containers are
-  rejected.
+  rejected, and restart policies of single containers that are not the pod's.
 - **Volumes**: at most {volumes}. emptyDir with size and medium; configMap, secret, projected and
   downwardAPI as files of at most {file} KiB each and {files} KiB together; NFS; disks, NAS and OSS
   through flexVolume (`alicloud/disk`, `alicloud/nas`, `alicloud/oss`), inline CSI, or a claim whose

@@ -12,6 +12,7 @@ from vnodectl.runtime import clock as clocks
 from vnodectl.runtime.clock import Clock
 from vnodectl.runtime.events import EventRecorder
 from vnodectl.runtime.facts import containers
+from vnodectl.runtime.metrics import NodeMetrics, Operation
 from vnodectl.runtime.probing.actions import Runner, SocketRunner
 from vnodectl.runtime.probing.outcome import Outcome, Verdict
 from vnodectl.runtime.probing.spec import ProbeSpec, probe_spec
@@ -77,6 +78,7 @@ class Probing:
         *,
         clock: Clock,
         changed: Callable[[PodKey], None],
+        metrics: NodeMetrics,
         runner: Runner | None = None,
         rand: Callable[[], float] = random.random,
     ) -> None:
@@ -85,6 +87,7 @@ class Probing:
         self._events = events
         self._clock = clock
         self._changed = changed
+        self._metrics = metrics
         self._runner = runner or SocketRunner()
         self._random = rand
         self._pods: dict[PodKey, _Pod] = {}
@@ -197,7 +200,8 @@ class Probing:
         if (this := _next_kill(watched.kills.get(name))) is None:
             return False
         spoken = watched.pod["spec"]
-        grace = spoken.get("terminationGracePeriodSeconds") if spec.grace is None else spec.grace
+        given = spoken.get("terminationGracePeriodSeconds") if spec.grace is None else spec.grace
+        grace = _GRACE if given is None else float(given)
         message = f"Container {name} failed {_WORDS[spec.kind].lower()} probe"
         if (spoken.get("restartPolicy") or "Always") != "Never":
             message += ", will be restarted"
@@ -206,7 +210,8 @@ class Probing:
             self.event(key, name, "FailedKillContainer", f"{self._provider.name} cannot restart a container")
             return False
         try:
-            await self._provider.restart_container(key, name, grace=_GRACE if grace is None else float(grace))
+            with self._metrics.call(Operation.RESTART):
+                await self._provider.restart_container(key, name, grace=grace)
         except ProviderError as error:
             log.warning("pod %s: container %s was not restarted: %s", key, name, error)
             self.event(key, name, "FailedKillContainer", error.message)
