@@ -20,6 +20,7 @@ from support.sandboxes import Sandbox, clean_environment, run, start, stop
 
 from vnodectl.sandbox import processes
 from vnodectl.sandbox.layout import Component, Layout, Record
+from vnodectl.sandbox.versions import KUBERNETES
 
 pytestmark = pytest.mark.e2e
 
@@ -60,7 +61,7 @@ def home(cache: Path, control_plane: Sandbox, tmp_path: Path) -> Iterator[Path]:
 
 def _fake_etcd(home: Path, script: str) -> None:
     """Replace etcd in this home by a shell script."""
-    (link,) = (home / "tools").glob("controlplane-*")
+    (link,) = (home / "tools").glob(f"controlplane-{KUBERNETES}-*")
     real = link.resolve()
     link.unlink()
     link.mkdir()

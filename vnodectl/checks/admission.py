@@ -59,8 +59,8 @@ async def admitted(context: Context) -> Answer:
     except Forbidden:
         found = {"metadata": {}}
     if found["metadata"].get("deletionTimestamp"):
-        return failed(
-            f"the namespace {namespace} is being deleted",
+        return warned(
+            f"the namespace {namespace} is being deleted: an installation waits for its end",
             evidence="it has a deletionTimestamp",
             fix=f"kubectl wait --for=delete namespace/{namespace} --timeout=5m",
         )

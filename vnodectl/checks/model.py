@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from vnodectl.errors import EXIT_FAILED, EXIT_OK, EXIT_TIMEOUT, EXIT_UNREACHABLE, EXIT_WARNINGS
+from vnodectl.errors import EXIT_FAILED, EXIT_OK, EXIT_TIMEOUT, EXIT_UNREACHABLE, EXIT_USAGE, EXIT_WARNINGS
 
 if TYPE_CHECKING:
     from vnodectl.checks.context import Context
@@ -182,9 +182,10 @@ class Report:
         return not self.failures
 
     def exit_code(self, *, strict: bool = False) -> int:
-        """1 where anything failed for sure, else 5 (no answer), 4 (timed out), 3 (warnings, `strict`)."""
+        """1 where anything failed for sure, else 2 (what is asked for cannot be), 5 (no answer), 4 (timed
+        out) or 3 (warnings, `strict`)."""
         codes = {outcome.exit_code for outcome in self.failures}
-        for code in (EXIT_FAILED, EXIT_UNREACHABLE, EXIT_TIMEOUT):
+        for code in (EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_TIMEOUT):
             if code in codes:
                 return code
         return EXIT_WARNINGS if strict and self.warnings else EXIT_OK

@@ -36,6 +36,7 @@ from vnodectl.errors import (
     EXIT_OK,
     EXIT_TIMEOUT,
     EXIT_UNREACHABLE,
+    EXIT_USAGE,
     Unreachable,
     UsageError,
     VnodectlError,
@@ -255,7 +256,7 @@ async def _ask(check: Check, context: Context, clock: Clock) -> Outcome:
         answer, code = not_applicable(error.message), EXIT_OK
     except VnodectlError as error:
         answer = _from_error(error)
-        code = error.exit_code if error.exit_code in {EXIT_TIMEOUT, EXIT_UNREACHABLE} else EXIT_FAILED
+        code = error.exit_code if error.exit_code in _OWN_CODES else EXIT_FAILED
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
@@ -273,6 +274,10 @@ async def _ask(check: Check, context: Context, clock: Clock) -> Outcome:
     if answer.verdict in _BAD and check.severity is Severity.WARNING:
         answer, code = replace(answer, verdict=Verdict.WARNING), EXIT_OK
     return Outcome(check, answer, clock() - began, attempts, code)
+
+
+_OWN_CODES = frozenset({EXIT_USAGE, EXIT_UNREACHABLE, EXIT_TIMEOUT})
+"""Exit codes that say more than that something failed."""
 
 
 def _from_error(error: VnodectlError) -> Answer:

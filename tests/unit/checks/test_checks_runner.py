@@ -251,7 +251,8 @@ async def test_a_fatal_check_may_answer_with_a_warning():
         ([VnodectlError("no"), ClusterUnreachable("x"), TimedOut("y")], 1),
         ([ClusterUnreachable("x"), TimedOut("y")], 5),
         ([TimedOut("y")], 4),
-        ([UsageError("bad flag")], 1),
+        ([UsageError("a value that the chart refuses")], 2),
+        ([UsageError("bad"), VnodectlError("no")], 1),
     ],
 )
 async def test_the_exit_code_is_that_of_the_surest_failure(errors, code):
