@@ -211,18 +211,19 @@ async def test_records_about_a_pod_carry_its_keys(world: World) -> None:
         await world.ready()
         await world.create("lone")
         pod = await world.running("lone")
-        # A group whose pod vanished behind the agent's back is worth a record.
-        await world.client.delete(PODS.path("default", "lone"), grace_seconds=0)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), EXIT_SECONDS) == 0
+    # A group whose pod vanished behind the agent's back is worth a record.
+    await world.client.delete(PODS.path("default", "lone"), grace_seconds=0)
+    async with world.agent(log="next"):
 
         async def told() -> list[JSON]:
-            return [one for one in world.said() if one.get("podUID") == pod["metadata"]["uid"]]
+            return [one for one in world.said("next") if one.get("podUID") == pod["metadata"]["uid"]]
 
         records = await world.until(told)
         assert records[0]["namespace"] == "default"
         assert records[0]["pod"] == "lone"
         assert records[0]["node"] == world.node
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), EXIT_SECONDS) == 0
 
 
 async def test_what_cannot_be_served_is_said_with_code_1(world: World) -> None:
