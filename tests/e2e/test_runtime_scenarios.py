@@ -2,132 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from cut_line import line_to
-from fake_provider import FakeProvider, running
+from support.cut_line import line_to
+from support.fake_provider import FakeProvider, running
+from support.world import World, a_world, key
 
-from vnodectl.kube.client import JSON, KubeClient
+from vnodectl.kube.client import JSON
 from vnodectl.kube.config import connect
-from vnodectl.kube.errors import NotFound
-from vnodectl.kube.resources import EVENTS, LEASES, NODE_LEASE_NAMESPACE, NODES, PODS, SECRETS
-from vnodectl.runtime.kubelet import Kubelet, KubeletConfig
+from vnodectl.kube.resources import LEASES, NODE_LEASE_NAMESPACE, NODES, PODS, SECRETS
 from vnodectl.runtime.provider import Gone, Health, Listed, PodKey, Rejected, Retryable, Seen
 
 pytestmark = pytest.mark.e2e
 
-DEADLINE = 30.0
-
-
-@dataclass
-class World:
-    """A cluster, a node's name and a provider; `node` runs the runtime."""
-
-    client: KubeClient
-    name: str
-    provider: FakeProvider
-
-    @asynccontextmanager
-    async def node(
-        self, provider: FakeProvider | None = None, client: KubeClient | None = None
-    ) -> AsyncIterator[None]:
-        config = KubeletConfig(self.name, ("127.0.0.1",), kubelet_port=0)
-        kubelet = Kubelet(client or self.client, provider or self.provider, config)
-        task = asyncio.create_task(kubelet.run(), name="kubelet under test")
-        try:
-            await self.eventually(lambda: self.client.get(NODES.path(name=self.name)))
-            yield
-        finally:
-            task.cancel()
-            result = (await asyncio.gather(task, return_exceptions=True))[0]
-            assert isinstance(result, asyncio.CancelledError), result
-
-    async def eventually(self, look: Callable[[], Awaitable], wanted: Callable[[object], bool] = bool):
-        """What `look` gives once it is `wanted`; NotFound counts as not yet."""
-        seen: object = None
-        try:
-            async with asyncio.timeout(DEADLINE):
-                while True:
-                    try:
-                        seen = await look()
-                        if wanted(seen):
-                            return seen
-                    except NotFound:
-                        seen = "not found"
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            raise AssertionError(f"not in time; last seen: {seen}") from None
-
-    async def create(self, name: str = "", **spec) -> JSON:
-        body = {
-            "metadata": {"name": name or f"p-{uuid.uuid4().hex[:8]}", **spec.pop("metadata", {})},
-            "spec": {
-                "nodeName": self.name,
-                "automountServiceAccountToken": False,
-                "terminationGracePeriodSeconds": 5,
-                "containers": [{"name": "c", "image": "i"}],
-                **spec,
-            },
-        }
-        return await self.client.create(PODS.path("default"), body)
-
-    async def pod(self, pod: JSON) -> JSON:
-        return await self.client.get(PODS.path("default", pod["metadata"]["name"]))
-
-    async def phase(self, pod: JSON, phase: str) -> JSON:
-        return await self.eventually(lambda: self.pod(pod), lambda seen: seen["status"].get("phase") == phase)
-
-    async def delete(self, pod: JSON, **options) -> None:
-        await self.client.delete(PODS.path("default", pod["metadata"]["name"]), **options)
-
-    async def gone(self, pod: JSON) -> None:
-        async def look() -> bool:
-            try:
-                found = await self.pod(pod)
-            except NotFound:
-                return True
-            return found["metadata"]["uid"] != pod["metadata"]["uid"]
-
-        await self.eventually(look)
-
-    async def events(self, pod: JSON) -> list[str]:
-        found, _ = await self.client.list(
-            EVENTS.path("default"), {"fieldSelector": f"involvedObject.uid={pod['metadata']['uid']}"}
-        )
-        return [event["reason"] for event in found]
-
-
-def key(pod: JSON) -> PodKey:
-    meta = pod["metadata"]
-    return PodKey(meta["namespace"], meta["name"], meta["uid"])
-
 
 @pytest_asyncio.fixture
 async def world(control_plane) -> AsyncIterator[World]:
-    async with await connect(control_plane.kubeconfig) as client:
-        made = World(client, f"vn-{uuid.uuid4().hex[:8]}", FakeProvider())
-        try:
-            yield made
-        finally:
-            pods, _ = await client.list(PODS.path(), {"fieldSelector": f"spec.nodeName={made.name}"})
-            for pod in pods:
-                path = PODS.path("default", pod["metadata"]["name"])
-                await client.patch(path, {"metadata": {"finalizers": None}})
-                try:
-                    await client.delete(path, grace_seconds=0)
-                except NotFound:
-                    continue
-            try:
-                await client.delete(NODES.path(name=made.name))
-            except NotFound:
-                return
+    async with a_world(control_plane.kubeconfig) as made:
+        yield made
 
 
 async def test_a_pod_runs_and_goes(world: World):

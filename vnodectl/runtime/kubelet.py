@@ -27,6 +27,7 @@ from vnodectl.runtime.http.serving import FilePem
 from vnodectl.runtime.lookups import Lookups
 from vnodectl.runtime.metrics import NodeMetrics
 from vnodectl.runtime.node import NodeConfig, NodeController
+from vnodectl.runtime.node_events import NodeEvents
 from vnodectl.runtime.pods import WORKERS, PodController
 from vnodectl.runtime.provider import (
     Health,
@@ -141,6 +142,7 @@ class Kubelet:
                     info,
                     self._clock,
                     str(version["gitVersion"]),
+                    events=NodeEvents(events, config.node_name),
                     offers=provider.node,
                 )
                 self._node = node

@@ -16,6 +16,7 @@ from vnodectl.kube.resources import LEASES, NODE_LEASE_NAMESPACE, NODES
 from vnodectl.runtime import node_ownership as ownership
 from vnodectl.runtime.clock import Clock, rfc3339, rfc3339_micro
 from vnodectl.runtime.facts import NodeFacts
+from vnodectl.runtime.node_events import NodeEvents
 from vnodectl.runtime.provider import Health, NodeInfo, ProviderError
 from vnodectl.settings import TAINT_KEY
 
@@ -133,12 +134,14 @@ class NodeController:
         clock: Clock,
         server_version: str,
         *,
+        events: NodeEvents,
         offers: Callable[[], Awaitable[NodeInfo]] | None = None,
     ) -> None:
         """`offers` is asked at each regular update what the node offers now; else `info` holds for ever."""
         self._client = client
         self._config = config
         self._info = info
+        self._events = events
         self._offers = offers
         self._clock = clock
         self._server_version = server_version
@@ -185,22 +188,26 @@ class NodeController:
 
     def replaced(self, items: list[JSON]) -> None:
         self._node = items[0] if items else None
+        self._events.seen(self._node)
         self._changed.set()
 
     def changed(self, item: JSON) -> None:
         self._node = item
+        self._events.seen(item)
         if self._drifted(item):
             self._changed.set()
 
     def deleted(self, item: JSON) -> None:
         log.warning("node %s was deleted by somebody; registering it again", item["metadata"]["name"])
         self._node = None
+        self._events.seen(None)
         self._changed.set()
 
     # --- the tasks --------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Register, then update on change and at least every few minutes, until cancelled."""
+        self._events.starting()
         # A node that is taken over, or restarted, is Ready already: it would go NotReady for a moment, and
         # its pods with it, if the provider's first word were not waited for.
         with suppress(TimeoutError):
@@ -290,6 +297,7 @@ class NodeController:
         except NotFound:
             self._node = None  # deleted meanwhile: the next try, which comes soon, makes it again
             raise
+        self._events.ready(_ready(node), _ready(self._node))
         self._stale_resources.clear()
 
     def _drifted(self, node: JSON) -> bool:
@@ -299,11 +307,8 @@ class NodeController:
             return True
         if ownership.read(node) != ownership.managed(kept, taints, self._info.capacity):
             return True
-        for condition in (node.get("status") or {}).get("conditions") or ():
-            if condition["type"] == "Ready":
-                # The node lifecycle controller says Unknown after an outage.
-                return bool(condition["status"] != ("True" if self._health.ok else "False"))
-        return True
+        # The node lifecycle controller says Unknown after an outage.
+        return _ready(node) != ("True" if self._health.ok else "False")
 
     async def _renew(self) -> None:
         name = self._config.name
@@ -331,6 +336,12 @@ class NodeController:
             except (AlreadyExists, Conflict):
                 return  # the garbage collector was between the two calls; the next round patches
         self._renewed_at = asyncio.get_running_loop().time()
+
+
+def _ready(node: JSON) -> str:
+    """The status of its Ready condition; "" where it has none."""
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    return next((str(one["status"]) for one in conditions if one["type"] == "Ready"), "")
 
 
 def _taints(config: NodeConfig) -> list[JSON]:

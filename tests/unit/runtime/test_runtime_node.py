@@ -16,7 +16,9 @@ from vnodectl.kube.errors import Throttled
 from vnodectl.kube.listwatch import ListWatch
 from vnodectl.kube.resources import NODES
 from vnodectl.runtime import clock as clocks
+from vnodectl.runtime.events import EventRecorder
 from vnodectl.runtime.node import NodeConfig, NodeController
+from vnodectl.runtime.node_events import NodeEvents
 from vnodectl.runtime.provider import Health, NodeInfo, Retryable
 
 JSON = dict[str, Any]
@@ -42,6 +44,10 @@ class Room:
         one = next(one for one in conditions if one["type"] == "Ready")
         return one["status"], one["reason"], one["message"]
 
+    def events(self) -> list[str]:
+        """Reasons in their order, as often as they were counted."""
+        return [one["reason"] for one in self.api.all("events") for _ in range(one["count"])]
+
     def lease(self) -> JSON | None:
         return self.api.find("leases", "vn-1", "kube-node-lease")
 
@@ -65,9 +71,11 @@ async def a_node(
         return offers[0]
 
     client: Any = api.client()
-    node = NodeController(client, config, info, virtual_time.clock, "v1.36.3", offers=offer)
+    events = EventRecorder(client, "vnodectl", config.name, virtual_time.clock)
+    told = NodeEvents(events, config.name)
+    node = NodeController(client, config, info, virtual_time.clock, "v1.36.3", events=told, offers=offer)
     watch = ListWatch(client, NODES.path(), node, params={"fieldSelector": "metadata.name=vn-1"})
-    works = [node.run(), node.renew(), *([watch.run()] if watched else [])]
+    works = [node.run(), node.renew(), events.run(), *([watch.run()] if watched else [])]
     tasks = [asyncio.create_task(work, name=f"node {number}") for number, work in enumerate(works)]
     node.set_health(Health(True))
     try:
@@ -124,6 +132,57 @@ def test_trouble_of_the_provider_is_the_nodes_ready_condition_at_once():
             room.node.set_health(Health(True))
             await asyncio.sleep(0.5)
             assert room.ready()[0] == "True"
+
+    virtual_time.run(main())
+
+
+def test_a_nodes_events_are_those_of_a_kubelet_once_per_change():
+    async def main() -> None:
+        async with a_node() as room:
+            await asyncio.sleep(600)
+            assert room.events() == ["Starting", "NodeReady"]
+            for health in (Health(False, "CloudDown", "a"), Health(False, "CloudDown", "b"), Health(True)):
+                room.node.set_health(health)
+                await asyncio.sleep(60)
+            assert room.events() == ["Starting", "NodeReady", "NodeReady", "NodeNotReady"]
+            # After an outage of this process the cluster had given the node up.
+            lost = room.object()
+            conditions = [
+                one | {"status": "Unknown"} if one["type"] == "Ready" else one
+                for one in lost["status"]["conditions"]
+            ]
+            room.api.put("nodes", {**lost, "status": {**lost["status"], "conditions": conditions}})
+            await asyncio.sleep(60)
+            assert room.events().count("NodeReady") == 3
+            for cordoned in (True, True, False):
+                now = room.object()
+                room.api.put("nodes", {**now, "spec": {**now["spec"], "unschedulable": cordoned}})
+                await asyncio.sleep(60)
+            assert room.events()[-2:] == ["NodeNotSchedulable", "NodeSchedulable"]
+            last = room.api.all("events")[-1]
+            assert last["message"] == "Node vn-1 status is now: NodeSchedulable"
+            about = last["involvedObject"]
+            assert (about["kind"], about["name"], about["uid"]) == ("Node", "vn-1", "vn-1")
+            assert {one["type"] for one in room.api.all("events")} == {"Normal"}
+            told = len(room.events())
+            room.api.remove(("nodes", "", "vn-1"))
+            await asyncio.sleep(60)
+            assert len(room.events()) == told
+
+    virtual_time.run(main())
+
+
+def test_a_restart_finds_the_node_as_it_was_and_says_no_more_than_that():
+    async def main() -> None:
+        api = MemoryApi()
+        async with a_node(api) as room:
+            now = room.object()
+            api.put("nodes", {**now, "spec": {**now["spec"], "unschedulable": True}})
+            await asyncio.sleep(10)
+            before = room.events()
+        async with a_node(api) as room:
+            await asyncio.sleep(300)
+            assert room.events() == [*before, "Starting"]
 
     virtual_time.run(main())
 
