@@ -81,7 +81,7 @@ def root(
 def run_program(arguments: Sequence[str]) -> int:
     """The exit code of one command line; messages are on stderr by then.
 
-    Who asked for JSON gets one document in every case: a command that ends in an error has not written its own.
+    Who asked for JSON gets one document in every case: a command that ends in an error has written none.
     """
     try:
         return _run(arguments)
