@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated
 
 import typer
@@ -30,7 +31,7 @@ from vnodectl.cli import (
     upgrade,
     validate,
 )
-from vnodectl.cli.output import complain, note, report
+from vnodectl.cli.output import complain, note, report, write_failure
 from vnodectl.cli.run import EXIT_INTERRUPTED
 from vnodectl.errors import EXIT_FAILED, EXIT_OK, VnodectlError
 
@@ -78,26 +79,47 @@ def root(
 
 
 def run_program(arguments: Sequence[str]) -> int:
-    """The exit code of one command line; messages are on stderr by then."""
+    """The exit code of one command line; messages are on stderr by then.
+
+    Who asked for JSON gets one document in every case: a command that ends in an error has written none.
+    """
     try:
-        code = app(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
-    except VnodectlError as error:
-        report(error)
-        return error.exit_code
-    except typer.TyperException as error:
-        if error.format_message():  # a group without a command has printed its help and has nothing to add
-            complain(error.format_message(), _usage_hint(error))
-        return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        note("interrupted")
-        return EXIT_INTERRUPTED
+        return _run(arguments)
     except BrokenPipeError:
         # The reader has gone: nothing may be written any more, at exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
-    if code == EXIT_INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        code = app(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+    except VnodectlError as error:
+        report(error)
+        return _failed(arguments, error.exit_code, error.message, error.hint)
+    except typer.TyperException as error:
+        if not error.format_message():  # a group without a command has printed its help, with nothing to add
+            return error.exit_code
+        complain(error.format_message(), _usage_hint(error))
+        return _failed(arguments, error.exit_code, error.format_message(), _usage_hint(error))
+    except (KeyboardInterrupt, typer.Abort):
+        code = EXIT_INTERRUPTED
+    if code == EXIT_INTERRUPTED:  # also what typer makes of a KeyboardInterrupt
         note("interrupted")
+        return _failed(arguments, EXIT_INTERRUPTED, "interrupted", "")
     return code if isinstance(code, int) else EXIT_OK
+
+
+def _failed(arguments: Sequence[str], exit_code: int, message: str, hint: str) -> int:
+    if _wants_json(arguments):
+        write_failure(exit_code, message, hint)
+    return exit_code
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Read from the arguments themselves, which may be too wrong to be parsed."""
+    joined = any(one in ("-ojson", "--output=json") for one in arguments)
+    return joined or any(pair in (("-o", "json"), ("--output", "json")) for pair in pairwise(arguments))
 
 
 def _usage_hint(error: typer.TyperException) -> str:

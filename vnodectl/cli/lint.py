@@ -48,7 +48,8 @@ class LintFormat(StrEnum):
 class Wanted:
     """What to look at and how, besides the settings that name cloud and cluster."""
 
-    files: tuple[str, ...]
+    texts: tuple[tuple[str, str], ...]
+    """Names and contents of files; none with `live`."""
     live: bool
     namespace: str | None
     gpu_sku: str
@@ -154,7 +155,7 @@ def lint(
         config,
     )
     wanted = Wanted(
-        files=tuple(files or ()),
+        texts=tuple(_texts(files or ())),
         live=live,
         namespace=namespace,
         gpu_sku=gpu_sku,
@@ -236,7 +237,7 @@ def _files(wanted: Wanted, cloud: Cloud) -> Input:
     sources: list[Source] = []
     broken: list[Finding] = []
     rule = asked.UNREADABLE
-    for name, text in _texts(wanted.files):
+    for name, text in wanted.texts:
         try:
             sources += read(text, name)
         except Unreadable as error:
@@ -244,10 +245,17 @@ def _files(wanted: Wanted, cloud: Cloud) -> Input:
     return Input(sources, cloud, virtual_node(cloud.taint, cloud.os), wanted.ignore, broken)
 
 
-def _texts(names: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The files' names and texts; of a directory everything that looks like manifests."""
+def _texts(names: Sequence[str]) -> list[tuple[str, str]]:
+    """The files' names and texts; of a directory everything that looks like manifests.
+
+    Read before there is an event loop: in one, a signal would not end the wait for a terminal or a pipe.
+    """
     found: list[tuple[str, str]] = []
     for name in names:
+        if not name:
+            raise UsageError(
+                "a file has no name", hint="an empty argument is often a variable that is not set"
+            )
         if name == "-":
             found.append(("-", sys.stdin.read()))
             continue

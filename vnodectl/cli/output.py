@@ -38,6 +38,11 @@ def write_json(kind: str, fields: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
+def write_failure(exit_code: int, message: str, hint: str) -> None:
+    """The document of a command that ended in an error, before it had a result."""
+    write_json("Error", {"exitCode": exit_code, "message": message, "hint": hint})
+
+
 def write_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on stdout, no wider than the terminal; in a pipe no cell is ever cut or wrapped."""
     from rich.table import Table

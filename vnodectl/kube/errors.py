@@ -11,9 +11,15 @@ class ApiError(VnodectlError):
     """The API server said no. `status` is the HTTP code, `reason` the Status object's CamelCase reason."""
 
     def __init__(
-        self, status: int, reason: str, message: str, *, details: dict[str, Any] | None = None
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        *,
+        details: dict[str, Any] | None = None,
+        hint: str = "",
     ) -> None:
-        super().__init__(message or reason or f"the Kubernetes API answered HTTP {status}")
+        super().__init__(message or reason or f"the Kubernetes API answered HTTP {status}", hint=hint)
         self.status = status
         self.reason = reason
         self.details = details or {}
@@ -80,6 +86,13 @@ def from_status(status: int, body: Any, retry_after: float) -> ApiError:
         return AlreadyExists(status, reason, message, details=details)
     if status == 429:
         return Throttled(status, reason, message, retry_after=retry_after)
+    hint = ""
+    if status == 401:
+        if message in ("", "Unauthorized"):  # all that kube-apiserver says
+            message = "the Kubernetes API does not accept the credentials (Unauthorized)"
+        hint = "log in again, or check the kubeconfig's user: kubectl auth whoami"
+    elif status == 403 and ": User " in message:  # a right is missing; else an admission plug-in says no
+        hint = "ask an administrator for the right that is named"
     kinds: dict[int, type[ApiError]] = {
         400: Invalid,
         401: Unauthorized,
@@ -89,4 +102,4 @@ def from_status(status: int, body: Any, retry_after: float) -> ApiError:
         410: Expired,
         422: Invalid,
     }
-    return kinds.get(status, ApiError)(status, reason, message, details=details)
+    return kinds.get(status, ApiError)(status, reason, message, details=details, hint=hint)

@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from vnodectl.kube.errors import Forbidden, NotFound
+from vnodectl.kube.errors import ApiError, Forbidden, NotFound
 from vnodectl.kube.resources import (
     CONFIG_MAPS,
     DAEMON_SETS,
@@ -84,15 +84,19 @@ async def read(kube: Reader, namespace: str | None) -> Read:
     """Workloads, Services and policies of a namespace, or of all (None), and the nodes.
 
     What belongs to another object (the ReplicaSet of a Deployment, its pods) is left to that one. Raises
-    ClusterUnreachable, and ApiError other than Forbidden.
+    ClusterUnreachable, ApiError other than Forbidden, and Forbidden where no kind of workload may be listed:
+    that nothing was found must not mean that nothing was looked at.
     """
     unread: list[tuple[str, str]] = []
+    refused: list[ApiError] = []
 
     async def listed(kind: str, resource: Resource, where: str | None) -> list[JSON]:
         try:
             return (await kube.list(resource.path(where)))[0]
         except (Forbidden, NotFound) as error:
             unread.append((kind, error.message))
+            if kind in _KINDS:
+                refused.append(error)
             return []
 
     names = (*_KINDS, "Namespace", "Node")
@@ -101,6 +105,8 @@ async def read(kube: Reader, namespace: str | None) -> Read:
         _namespaces(kube, namespace, unread),
         listed("Node", NODES, None),
     )
+    if len(refused) == len(_KINDS):
+        raise next((error for error in refused if isinstance(error, Forbidden)), refused[0])
     found = dict(zip(names, lists, strict=True))
     versions = {**{kind: version for kind, (version, _) in _KINDS.items()}, "Namespace": "v1"}
     sources = [

@@ -70,6 +70,40 @@ def test_an_error_is_its_message_its_hint_and_its_exit_code(
     assert capsys.readouterr() == ("", "error: it failed\nhint: mend it\n")
 
 
+@pytest.mark.parametrize("asked", [["-o", "json"], ["-ojson"], ["--output", "json"], ["--output=json"]])
+def test_who_asked_for_json_gets_a_document_of_the_failure_too(
+    asked: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    missing = tmp_path / "missing.yaml"
+    assert run_program(["lint", str(missing), *asked]) == 2
+    shown = capsys.readouterr()
+    message = f"{missing}: No such file or directory"
+    assert json.loads(shown.out) == {
+        "schemaVersion": 1,
+        "kind": "Error",
+        "exitCode": 2,
+        "message": message,
+        "hint": "",
+    }
+    assert shown.err == f"error: {message}\n"
+
+
+def test_wrong_usage_and_interruptions_are_documents_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_program(["check", "-o", "json", "--no-such-option"]) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert document["message"].startswith("No such option: --no-such-option")
+    assert document["hint"] == "see vnodectl check --help"
+
+    def interrupt(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "app", interrupt)
+    assert run_program(["check", "-o", "json"]) == 130
+    assert json.loads(capsys.readouterr().out)["exitCode"] == 130
+
+
 def test_an_interruption_has_code_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import yaml
-from support.fake_api import FakeApi, threaded_cluster
+from support.fake_api import FakeApi, status, threaded_cluster
 
 from vnodectl.cli.app import run_program
 
@@ -231,3 +235,37 @@ def test_a_cluster(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         config["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:1"  # type: ignore[index]
         path.write_text(yaml.safe_dump(config))
         assert lint(capsys, "-A", "--kubeconfig", str(path))[0] == 5
+
+
+def test_a_cluster_of_which_nothing_may_be_read_is_not_clean(
+    capsys: pytest.CaptureFixture[str], cluster: tuple[FakeApi, str]
+) -> None:
+    api, config = cluster
+    message = 'pods is forbidden: User "nobody" cannot list resource "pods"'
+    api.refuse = lambda *_: status(403, "Forbidden", message)
+    code, out, err = lint(capsys, "-A", "--kubeconfig", config)
+    assert (code, out) == (1, "")
+    assert err == f"error: {message}\nhint: ask an administrator for the right that is named\n"
+
+
+def test_an_empty_argument_is_not_the_current_directory(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.yaml").write_text(BAD)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = lint(capsys, "")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: a file has no name\n")
+
+
+def test_sigterm_ends_the_wait_for_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.yaml"
+    os.mkfifo(pipe)
+    started = subprocess.Popen([sys.executable, "-m", "vnodectl", "lint", str(pipe)])
+    try:
+        with pipe.open("wb"):  # waits until the command has opened the other end
+            started.terminate()
+            assert started.wait(timeout=20) == -signal.SIGTERM
+    finally:
+        started.kill()
+        started.wait()
