@@ -26,18 +26,9 @@ class ApiError(VnodectlError):
 
 
 class Unauthorized(ApiError):
-    """401: the credentials are missing, wrong or expired. A server seldom says more than that."""
+    """401: the credentials are missing, wrong or expired."""
 
     exit_code = EXIT_UNREACHABLE
-
-    def __init__(
-        self, status: int, reason: str, message: str, *, details: dict[str, Any] | None = None
-    ) -> None:
-        said = "" if message == "Unauthorized" else message
-        super().__init__(
-            status, reason, said or "the cluster does not accept these credentials", details=details
-        )
-        self.hint = "log in again and fetch the cluster's credentials, or name another context"
 
 
 class Forbidden(ApiError):
