@@ -18,7 +18,7 @@ from support.world import World, a_world, key
 from vnodectl.errors import ClusterUnreachable
 from vnodectl.kube.client import JSON, KubeClient
 from vnodectl.kube.errors import ApiError
-from vnodectl.kube.resources import EVENTS, NODES
+from vnodectl.kube.resources import NODES
 from vnodectl.runtime.provider import Gone, PodKey, ResolvedPod, Seen
 from vnodectl.sandbox import processes
 from vnodectl.sandbox.layout import Layout, Record
@@ -213,7 +213,7 @@ async def test_a_restarted_api_server_finds_the_node_as_it_was(
             after = await world.client.get(NODES.path(name=world.name))
             assert after["metadata"]["uid"] == before["metadata"]["uid"]
             assert ready(after) == ready(before)  # since the same moment
-            assert await node_events(world) == {"Starting": 1, "NodeReady": 1}
+            assert await world.node_events() == {"Starting": 1, "NodeReady": 1}
         everything = [*stays, *ended, last]
         assert sorted(one.key for one in cloud.created) == sorted(map(key, everything))
         assert sorted(one for one, _ in cloud.deleted) == sorted(map(key, [*ended, last]))
@@ -225,15 +225,6 @@ def ready(node: JSON) -> str:
     conditions = (node.get("status") or {}).get("conditions") or ()
     ready = (one for one in conditions if one["type"] == "Ready" and one["status"] == "True")
     return next((str(one["lastTransitionTime"]) for one in ready), "")
-
-
-async def node_events(world: World) -> dict[str, int]:
-    """How often each of ours happened; the controllers' own have the Node's UID."""
-    found, _ = await world.client.list(
-        EVENTS.path("default"),
-        {"fieldSelector": f"involvedObject.kind=Node,involvedObject.uid={world.name}"},
-    )
-    return {event["reason"]: event["count"] for event in found if event["source"]["component"] == "vnodectl"}
 
 
 async def until(condition) -> None:

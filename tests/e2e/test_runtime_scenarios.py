@@ -291,6 +291,9 @@ async def test_what_others_put_on_the_node_stays_and_what_is_ours_comes_back(wor
         assert node["metadata"]["annotations"]["n"] == "1"
         assert foreign in node["spec"]["taints"]
         assert node["spec"]["unschedulable"] is True
+        await world.eventually(world.node_events, lambda told: told.get("NodeNotSchedulable") == 1)
+        await world.client.patch(path, {"spec": {"unschedulable": None}})
+        await world.eventually(world.node_events, lambda told: told.get("NodeSchedulable") == 1)
 
 
 async def test_an_api_server_that_goes_away_and_comes_back_is_caught_up_with(world: World, control_plane):

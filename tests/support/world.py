@@ -97,6 +97,14 @@ class World:
         )
         return [event["reason"] for event in found]
 
+    async def node_events(self) -> dict[str, int]:
+        """How often each was told by us; the controllers' own have the Node's UID instead of its name."""
+        found, _ = await self.client.list(
+            EVENTS.path("default"),
+            {"fieldSelector": f"involvedObject.kind=Node,involvedObject.uid={self.name}"},
+        )
+        return {one["reason"]: one["count"] for one in found if one["source"]["component"] == "vnodectl"}
+
 
 def key(pod: JSON) -> PodKey:
     meta = pod["metadata"]
