@@ -11,7 +11,7 @@ NAME = "vnode-connector"
 
 
 def made(name: str) -> bool:
-    """Whether a release's chart, as Helm names it (`vnode-connector-0.1.0`), is a connector's. "": not known."""
+    """Whether a release's chart, as Helm names it (`vnode-connector-0.1.0`), is a connector's. "" may be."""
     return not name or name.startswith(f"{NAME}-")
 
 
