@@ -6,6 +6,7 @@ SDK or a Kubernetes client (a test holds this).
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ from vnodectl.cli.run import EXIT_INTERRUPTED
 from vnodectl.errors import EXIT_FAILED, EXIT_OK, VnodectlError
 
 PROGRAM = "vnodectl"
+
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 app = typer.Typer(
     name=PROGRAM,
@@ -84,11 +87,23 @@ def run_program(arguments: Sequence[str]) -> int:
     Who asked for JSON gets one document in every case: a command that ends in an error has written none.
     """
     try:
-        return _run(arguments)
-    except BrokenPipeError:
-        # The reader has gone: nothing may be written any more, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has gone
+        _write_no_more()
         return EXIT_FAILED
+    except OSError as error:
+        if error.errno not in _NOT_WRITTEN or error.filename is not None:
+            raise
+        _write_no_more()
+        complain(f"the result cannot be written: {error.strerror}")
+        return EXIT_FAILED
+    return code
+
+
+def _write_no_more() -> None:
+    """What Python still holds would raise once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -127,6 +142,20 @@ def _usage_hint(error: typer.TyperException) -> str:
     return f"see {context.command_path} --help" if context is not None else ""
 
 
+def _open_streams() -> None:
+    """Streams that the caller closed (`>&-`) lead nowhere; else the next socket would take their numbers."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(
+                sys, name, os.fdopen(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False)
+            )
+
+
 def main() -> None:
     """Entry point of the console script."""
+    _open_streams()
     sys.exit(run_program(sys.argv[1:]))

@@ -10,6 +10,11 @@ from vnodectl.errors import UsageError, VnodectlError
 NAME = "vnode-connector"
 
 
+def made(name: str) -> bool:
+    """Whether a release's chart, as Helm names it (`vnode-connector-0.1.0`), is a connector's. "" may be."""
+    return not name or name.startswith(f"{NAME}-")
+
+
 def bundled() -> Path:
     """The chart that belongs to this version of the program."""
     package = Path(__file__).resolve().parent.parent

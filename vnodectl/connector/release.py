@@ -231,7 +231,7 @@ class _Job:
         """Whether the release exists. Raises VnodectlError where it is of somebody else's chart."""
         for one in await self.helm.releases(self.plan.namespace):
             if one.name == release:
-                if one.chart and not one.chart.startswith(f"{charts.NAME}-"):
+                if not charts.made(one.chart):
                     raise VnodectlError(
                         f"release {release} is of another chart, {one.chart}",
                         hint=f"remove it first (helm uninstall {release} -n {self.plan.namespace}), "

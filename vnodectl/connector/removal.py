@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vnodectl.connector import chart as charts
 from vnodectl.connector import discovery, leftovers, names, namespace, retirement, shares
 from vnodectl.connector.clouds import CLOUDS, cloud_of
 from vnodectl.connector.discovery import Existing
@@ -129,9 +130,12 @@ def make_removal_plan(
 async def find(plan: RemovalPlan, kube: KubeClient, helm: Helm) -> list[Found]:
     """What of the plan's connectors exists: a release, a Deployment, a node, or only one of them.
 
-    UsageError where no region is given and one OS has connectors in several, or one is another cloud's.
+    UsageError where no region is given and one OS has connectors in several, or one is another cloud's;
+    VnodectlError where somebody else's release has the name of a connector of which something is left.
     """
-    releases = {one.name: one.namespace for one in await helm.releases(plan.namespace)}
+    records = await helm.releases(plan.namespace)
+    releases = {one.name: one.namespace for one in records if charts.made(one.chart)}
+    foreign = {one.name: one.chart for one in records if not charts.made(one.chart)}
     existing = discovery.existing(
         plan.connector_name,
         await discovery.deployments(kube, plan.connector_name, plan.release),
@@ -159,6 +163,12 @@ async def find(plan: RemovalPlan, kube: KubeClient, helm: Helm) -> list[Found]:
             raise UsageError(
                 f"connector {one.connector.release} is not of the cloud {plan.cloud}",
                 hint=f"use --cloud {one.connector.cloud}",
+            )
+        release = one.connector.release
+        if release in foreign and one.namespace == plan.namespace and not one.deployment:
+            raise VnodectlError(
+                f"release {release} is of another chart, {foreign[release]}; nothing was removed",
+                hint=f"what is left of the connector: {', '.join(one.nodes)}; kubectl delete node removes it",
             )
     return found
 

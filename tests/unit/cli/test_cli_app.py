@@ -104,6 +104,25 @@ def test_wrong_usage_and_interruptions_are_documents_too(
     assert json.loads(capsys.readouterr().out)["exitCode"] == 130
 
 
+@pytest.mark.parametrize(
+    ("how", "code", "err"),
+    [
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        ("<&- >&- 2>&-", 0, ""),
+        (">/dev/full", 1, "error: the result cannot be written: No space left on device\n"),
+    ],
+)
+def test_a_stream_that_takes_nothing_is_no_crash(how: str, code: int, err: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m vnodectl sample linux {how}', sys.executable],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (code, err)
+
+
 def test_an_interruption_has_code_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

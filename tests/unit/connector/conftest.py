@@ -176,8 +176,10 @@ elif argv[:2] == ["show", "chart"]:
 elif argv[0] == "template":
     sys.stdout.write(json.dumps(made(argv[1], json.loads(stdin))))
 elif argv[0] == "list":
-    where = {{"namespace": flag("--namespace"), "chart": "vnode-connector-0.1.0"}}
-    print(json.dumps([{{"name": name, "status": one["status"], **where}} for name, one in state.items()]))
+    where = {{"namespace": flag("--namespace")}}
+    charts = {{name: one.get("chart", "vnode-connector-0.1.0") for name, one in state.items()}}
+    print(json.dumps([{{"name": name, "status": one["status"], "chart": charts[name], **where}}
+                      for name, one in state.items()]))
 elif argv[0] == "status":
     if argv[1] not in state:
         sys.exit("Error: release: not found")
@@ -224,10 +226,15 @@ class FakeHelm:
         return found
 
     def put(
-        self, name: str, status: str, namespace: str = "vnode-system", values: JSON | None = None
+        self,
+        name: str,
+        status: str,
+        namespace: str = "vnode-system",
+        values: JSON | None = None,
+        chart: str = "vnode-connector-0.1.0",
     ) -> None:
         state = self.releases(namespace)
-        state[name] = {"version": 1, "status": status, "values": values or {}}
+        state[name] = {"version": 1, "status": status, "values": values or {}, "chart": chart}
         (self.home / f"state-{namespace}").write_text(json.dumps(state))
 
 

@@ -177,12 +177,10 @@ def test_bad_input_is_code_2_and_changes_nothing(
 
 
 def test_another_s_release_is_never_taken_over(
-    cloud: Any, helm_program: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cloud: Any, helm_program: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The add-on itself may be installed under the name that its users expect."""
-    program = Path(helm_program.home.parent, "bin", "helm")
-    program.write_text(program.read_text().replace("vnode-connector-0.1.0", "ack-virtual-node-2.13.0"))
-    helm_program.put("ack-virtual-node", "deployed", "kube-system")
+    helm_program.put("ack-virtual-node", "deployed", "kube-system", chart="ack-virtual-node-2.13.0")
     assert install(*PLACE, *ROLE, "--release-name", "ack-virtual-node") == 1
     assert "is of another chart, ack-virtual-node-2.13.0" in capsys.readouterr().err
     assert not helm_program.calls("upgrade")

@@ -312,6 +312,18 @@ async def test_several_regions_must_be_told_apart(kube: Any, helm_program: Any) 
     assert set(helm_program.releases()) == {"aci-connector-linux-eastus"}
 
 
+async def test_a_release_of_another_chart_is_nobodys_connector(kube: Any, helm_program: Any) -> None:
+    helm_program.put(LINUX.release, "deployed", chart="postgresql-16.2.0")
+    assert await carry_out(kube, plan()) == ()
+    node = f"/api/v1/nodes/{LINUX.node}"
+    kube.put(node, metadata={"labels": {"type": "virtual-kubelet"}}, spec={})
+    with pytest.raises(VnodectlError, match=r"another chart, postgresql-16\.2\.0") as caught:
+        await carry_out(kube, plan())
+    assert LINUX.node in caught.value.hint
+    assert node in kube.objects
+    assert set(helm_program.releases()) == {LINUX.release}
+
+
 async def test_foreign_nodes_and_releases_are_never_touched(kube: Any, helm_program: Any) -> None:
     helm_program.put("aci-connector-linux-linux-eastus", "deployed")  # connector aci-connector-linux
     foreign = "/api/v1/nodes/virtual-kubelet-aci-connector-linux-east-us"
