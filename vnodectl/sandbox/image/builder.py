@@ -27,8 +27,13 @@ FROM ${BASE_IMAGE}
 WORKDIR /srv
 EXPOSE 80
 STOPSIGNAL SIGINT
-CMD ["python3", "-u", "-m", "http.server", "80"]
+CMD ["python3", "-u", "-c", "import http.server as h, signal, socketserver as s, sys; \\
+signal.signal(signal.SIGINT, lambda *_: sys.exit()); \\
+print('Serving HTTP on 0.0.0.0 port 80 (http://0.0.0.0:80/) ...'); \\
+s.ThreadingTCPServer(('', 80), h.SimpleHTTPRequestHandler).serve_forever()"]
 """
+"""Not `python3 -m http.server`: that asks the DNS for the pod's own name before it says a word, and where no
+resolver answers it stays silent for as long as the resolver's patience lasts."""
 _OWN_BASE = "localhost/vnodectl/base"
 _DEBIAN = "bookworm"
 _PACKAGES = ("python3", "python3-venv", "ca-certificates")
