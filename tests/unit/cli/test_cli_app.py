@@ -28,6 +28,8 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["install-connector", "--no-such-option"], "error: No such option: --no-such-option"),
         (["install-connector", "-o", "xml"], "error: Invalid value for '-o' / '--output'"),
         (["install-connector", "stray"], "error: Got unexpected extra argument"),
+        (["emulator", "serve", "--port", "99999"], "error: Invalid value for '--port'"),
+        (["emulator", "serve", "--control-port", "-1"], "error: Invalid value for '--control-port'"),
         (["sample", "plan9"], "error: Invalid value for 'linux|windows'"),
         (["completion", "tcsh"], "error: Invalid value for"),
     ],
