@@ -125,6 +125,20 @@ def test_a_stream_that_takes_nothing_is_no_crash(how: str, code: int, err: str) 
     assert (done.returncode, done.stderr) == (code, err)
 
 
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "vnodectl", "--install-completion", "bash"],
+        env={**os.environ, "HOME": str(tmp_path / "file")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {tmp_path / 'file'}")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_an_interruption_has_code_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
