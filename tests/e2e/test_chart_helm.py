@@ -330,3 +330,15 @@ def test_a_certificate_of_the_users_own(control_plane: Shell, repository: Path) 
     (mount,) = [each for each in spec["containers"][0]["volumeMounts"] if each["name"] == "serving"]
     assert mount == {"name": "serving", "mountPath": "/etc/vnodectl/serving", "readOnly": True}
     assert not _requests_certificates(manifests)
+
+
+@pytest.mark.parametrize("name", ["true", "007"])
+def test_names_that_yaml_takes_for_something_else_stay_text(
+    control_plane: Shell, repository: Path, name: str
+) -> None:
+    chart = str(repository / "charts" / "vnode-connector")
+    given = json.dumps(values(connector={"name": name}, osType="Linux"))
+    done = control_plane.run("helm", "template", "123", chart, "--values", "-", stdin=given)
+    manifests = [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
+    assert one(manifests, "Deployment", "123")["metadata"]["labels"]["vnodectl.io/connector"] == name
+    assert {type(manifest["metadata"]["name"]) for manifest in manifests} == {str}

@@ -119,6 +119,12 @@ def _run(arguments: Sequence[str]) -> int:
         return _failed(arguments, error.exit_code, error.format_message(), _usage_hint(error))
     except (KeyboardInterrupt, typer.Abort):
         code = EXIT_INTERRUPTED
+    except OSError as error:
+        if error.filename is None:
+            raise
+        message = f"{error.filename}: {error.strerror}"  # e.g. a home directory that cannot be written
+        complain(message)
+        return _failed(arguments, EXIT_FAILED, message, "")
     if code == EXIT_INTERRUPTED:  # also what typer makes of a KeyboardInterrupt
         note("interrupted")
         return _failed(arguments, EXIT_INTERRUPTED, "interrupted", "")

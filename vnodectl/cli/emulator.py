@@ -22,15 +22,29 @@ def serve(
     cloud: Annotated[str, typer.Option(help="The cloud to be: azure or alibaba.")] = "azure",
     bind: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(help="The cloud's API (and Azure's token endpoint); 0: any free port.")
+        int,
+        typer.Option(
+            min=0, max=65535, help="The cloud's API (and Azure's token endpoint); 0: any free port."
+        ),
     ] = 0,
-    imds_port: Annotated[int, typer.Option(help="Azure's metadata endpoint; 0: any free port.")] = 0,
-    graph_port: Annotated[int, typer.Option(help="Microsoft Graph; 0: any free port.")] = 0,
-    metrics_port: Annotated[int, typer.Option(help="Azure Monitor's metrics in batches; 0: any free.")] = 0,
+    imds_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Azure's metadata endpoint; 0: any free port.")
+    ] = 0,
+    graph_port: Annotated[int, typer.Option(min=0, max=65535, help="Microsoft Graph; 0: any free port.")] = 0,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Azure Monitor's metrics in batches; 0: any free.")
+    ] = 0,
     proxy_port: Annotated[
-        int, typer.Option(help="The CONNECT proxy for clients of Azure's own host names; 0: any free port.")
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="The CONNECT proxy for clients of Azure's own host names; 0: any free port.",
+        ),
     ] = 0,
-    control_port: Annotated[int, typer.Option(help="The control API, always on 127.0.0.1; 0: any.")] = 0,
+    control_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The control API, always on 127.0.0.1; 0: any.")
+    ] = 0,
     tls_cert: Annotated[
         Path | None, typer.Option(help="The server's certificate (PEM); default: one of its own.")
     ] = None,

@@ -19,7 +19,7 @@
 
 {{- define "vnode.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "vnode.labels" -}}
@@ -28,7 +28,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: vnodectl
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-vnodectl.io/connector: {{ .Values.connector.name }}
+vnodectl.io/connector: {{ .Values.connector.name | quote }}
 vnodectl.io/os: {{ .Values.osType | lower }}
 vnodectl.io/cloud: {{ .Values.cloud }}
 vnodectl.io/region: {{ include "vnode.region" . }}

@@ -28,6 +28,8 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["install-connector", "--no-such-option"], "error: No such option: --no-such-option"),
         (["install-connector", "-o", "xml"], "error: Invalid value for '-o' / '--output'"),
         (["install-connector", "stray"], "error: Got unexpected extra argument"),
+        (["emulator", "serve", "--port", "99999"], "error: Invalid value for '--port'"),
+        (["emulator", "serve", "--control-port", "-1"], "error: Invalid value for '--control-port'"),
         (["sample", "plan9"], "error: Invalid value for 'linux|windows'"),
         (["completion", "tcsh"], "error: Invalid value for"),
     ],
@@ -121,6 +123,20 @@ def test_a_stream_that_takes_nothing_is_no_crash(how: str, code: int, err: str) 
         check=False,
     )
     assert (done.returncode, done.stderr) == (code, err)
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "vnodectl", "--install-completion", "bash"],
+        env={**os.environ, "HOME": str(tmp_path / "file")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {tmp_path / 'file'}")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_an_interruption_has_code_130(
