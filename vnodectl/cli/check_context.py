@@ -59,9 +59,12 @@ async def open_context(
     cluster: Cluster | None = None
     try:
         cluster = await stack.enter_async_context(open_cluster(settings, account))
-    except VnodectlError as error:
-        if isinstance(error, UsageError) and (settings.kubeconfig or settings.context):
+    except UsageError as error:
+        if settings.kubeconfig or settings.context:
             raise
+        # Nobody named it: that there is none is what was found, not what was asked wrongly.
+        broken[Resource.KUBE] = VnodectlError(error.message, hint=error.hint)
+    except VnodectlError as error:
         broken[Resource.KUBE] = error
     facts = await _facts(settings, cluster, account)
     plan, sure = _plan(settings, facts) if cluster is not None else (None, False)
