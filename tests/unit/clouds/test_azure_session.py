@@ -46,6 +46,26 @@ async def test_an_unknown_ca_is_not_trusted_and_the_hint_says_how(tmp_path: Path
         assert "VNODECTL_CA_BUNDLE" in caught.value.hint
 
 
+@pytest.mark.parametrize("closed", ["arm", "authority"])
+async def test_nobody_listening_is_said_soon(
+    closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several askers try again on their own, and the SDK's patience would be theirs times its own."""
+    slept: list[float] = []
+
+    async def sleep(_: object, seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("azure.core.pipeline.transport.AioHttpTransport.sleep", sleep)
+    async with fake_arm(tmp_path) as arm:
+        away = {"arm": "arm_endpoint", "authority": "authority_host"}[closed]
+        settings = arm.settings(**{away: "https://127.0.0.1:1"})
+        async with AzureSession(settings) as session:
+            with pytest.raises(CloudUnreachable):
+                await session.arm("GET", "/subscriptions/s", "1")
+    assert sum(slept) < 2
+
+
 async def test_a_ca_bundle_that_is_none_is_named(tmp_path: Path) -> None:
     bundle = tmp_path / "no.pem"
     bundle.write_text("no certificate")

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
 _RETRIES = 3
+CONNECT_AGAIN = {"retry_connect": 1}
+"""Where nobody listens, one more try is enough: whoever asks has a patience of their own, and the SDK's would
+be multiplied by it."""
 _MAX_BACKOFF = 30.0
 
 
@@ -87,7 +90,7 @@ def policies(credential: AsyncTokenCredential, scope: str, meter: CallMeter) -> 
         core.UserAgentPolicy(base_user_agent=f"vnodectl/{__version__}"),
         core.ProxyPolicy(),
         core.ContentDecodePolicy(),
-        Retrying(retry_total=_RETRIES, retry_backoff_max=_MAX_BACKOFF),
+        Retrying(retry_total=_RETRIES, retry_backoff_max=_MAX_BACKOFF, **CONNECT_AGAIN),
         AsyncARMChallengeAuthenticationPolicy(credential, scope),
         core.CustomHookPolicy(),
         Metering(),
