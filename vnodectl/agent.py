@@ -29,7 +29,7 @@ from vnodectl.runtime.kubelet import Kubelet, KubeletConfig
 from vnodectl.runtime.provider import Provider
 from vnodectl.runtime.sharing import NodeShares, Place
 from vnodectl.runtime.tracing import Tracer
-from vnodectl.settings import RELEASE_LABEL, TAINT_KEY
+from vnodectl.settings import RELEASE_LABEL, TAINT_KEY, TAINT_VALUES
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,11 @@ class ProviderName(StrEnum):
     LOCAL = "local"
 
 
-TAINTS = {ProviderName.ACI: "azure", ProviderName.ECI: "alibabacloud", ProviderName.LOCAL: "local"}
+TAINTS = {
+    ProviderName.ACI: TAINT_VALUES["azure"],
+    ProviderName.ECI: TAINT_VALUES["alibaba"],
+    ProviderName.LOCAL: "local",
+}
 """What each provider calls itself, in its nodes' taint, before one is open."""
 
 

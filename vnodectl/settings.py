@@ -7,6 +7,8 @@ from pathlib import Path
 
 DEFAULT_CONNECTOR_NAME = "aci-connector"
 TAINT_KEY = "virtual-kubelet.io/provider"
+TAINT_VALUES = {"azure": "azure", "alibaba": "alibabacloud"}
+"""Value of that taint by cloud, as the add-ons of both have it."""
 NODE_PREFIX = "virtual-kubelet-"
 RELEASE_LABEL = "vnodectl.io/release"
 """On a connector's nodes: the release that they belong to, whatever they are called."""

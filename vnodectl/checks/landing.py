@@ -17,9 +17,6 @@ JSON = dict[str, Any]
 VIRTUAL = "virtual-kubelet"
 """Value of the label `type` on every virtual node."""
 
-TAINTS = {"azure": "azure", "alibaba": "alibabacloud"}
-"""Value of the providers' taint by cloud, as the add-ons of both have it."""
-
 _AFFINITY = "requiredDuringSchedulingIgnoredDuringExecution"
 
 

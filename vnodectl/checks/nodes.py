@@ -23,6 +23,7 @@ from vnodectl.checks.model import (
 from vnodectl.checks.readers import JSON
 from vnodectl.kube.errors import Forbidden, NotFound
 from vnodectl.kube.resources import DEPLOYMENTS, LEASES, NODE_LEASE_NAMESPACE
+from vnodectl.settings import TAINT_VALUES
 
 LEASE_SECONDS = 40.0
 """A kubelet's Lease is good for 40 s; older means that nobody renews it."""
@@ -73,7 +74,7 @@ async def dead_nodes(context: Context) -> Answer:
 
 async def daemon_sets(context: Context) -> Answer:
     systems = context.target.os_types or ("Linux",)
-    taint = landing.TAINTS.get(context.target.cloud, "azure")
+    taint = TAINT_VALUES.get(context.target.cloud, "azure")
     found: list[tuple[JSON, JSON]] = []
     try:
         there = await context.cluster_facts.daemon_sets()

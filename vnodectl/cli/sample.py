@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vnodectl.errors import UsageError
-from vnodectl.settings import TAINT_KEY
+from vnodectl.settings import TAINT_KEY, TAINT_VALUES
 
 JSON = dict[str, Any]
 
@@ -32,7 +32,6 @@ _SAMPLES = {
         "registry.cn-hangzhou.aliyuncs.com/eci_open/nginx:1.14.2",
     ),
 }
-_TAINTS = {SampleCloud.AZURE: "azure", SampleCloud.ALIBABA: "alibabacloud"}
 
 
 def deployment(
@@ -77,7 +76,7 @@ def deployment(
                         {
                             "key": TAINT_KEY,
                             "operator": "Equal",
-                            "value": _TAINTS[cloud],
+                            "value": TAINT_VALUES[cloud],
                             "effect": "NoSchedule",
                         }
                     ],

@@ -10,6 +10,7 @@ from vnodectl.lint.model import JSON
 from vnodectl.lint.rule import ALIBABA, AZURE
 from vnodectl.providers.images import ImageConfig
 from vnodectl.runtime.provider import ResolvedPod
+from vnodectl.settings import TAINT_VALUES
 
 _NODE, _CONNECTOR = "virtual-kubelet-lint", "lint"
 
@@ -124,7 +125,7 @@ def _alibaba(place: Placement) -> Cloud:
     return Cloud(
         name=ALIBABA,
         service="Elastic Container Instance",
-        taint="alibabacloud",
+        taint=TAINT_VALUES[ALIBABA],
         os="linux",
         region=region,
         translate=lambda pod: translate(pod, there),
