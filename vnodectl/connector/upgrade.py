@@ -62,7 +62,7 @@ class Upgrade:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One release, ready to be upgraded. `before` and `after` are its manifests."""
+    """One release, ready to be upgraded with `chart` (Helm's). `before` and `after` are its manifests."""
 
     connector: Connector
     namespace: str
@@ -72,6 +72,7 @@ class Step:
     values: JSON = field(repr=False)
     before: tuple[JSON, ...] = field(repr=False)
     after: tuple[JSON, ...] = field(repr=False)
+    chart: Any = field(default=None, repr=False)
 
     def diff(self) -> str:
         """What would change, as `diff -u` says it; what is in Secrets is masked. "" for nothing."""
@@ -117,6 +118,7 @@ async def prepare(chosen: Sequence[Installation], upgrade: Upgrade, helm: Helm) 
                 values,
                 before=tuple(current.manifests),
                 after=tuple(after),
+                chart=chart,
             )
         )
     return steps
@@ -126,7 +128,6 @@ async def carry_out(
     steps: Sequence[Step], upgrade: Upgrade, kube: KubeClient, helm: Helm, *, say: Say, redact: Redactor
 ) -> tuple[Installed, ...]:
     """Upgrade every release, concurrently, and report on each. Raises nothing but what cancels it."""
-    chart = await helm.chart(charts.reference(upgrade.chart))
 
     async def one(step: Step) -> Installed:
         loop = asyncio.get_running_loop()
@@ -137,7 +138,11 @@ async def carry_out(
             async with alone(kube, connector, step.namespace, timeout=upgrade.timeout, say=say):
                 say(connector, f"upgrading release {connector.release} to {step.new_version}")
                 revision = await helm.install(
-                    connector.release, chart, step.values, namespace=step.namespace, timeout=upgrade.timeout
+                    connector.release,
+                    step.chart,
+                    step.values,
+                    namespace=step.namespace,
+                    timeout=upgrade.timeout,
                 )
                 if upgrade.wait:
                     seen = await _ready(step, revision)
