@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 from vnodectl.emulator.azure.config import Principal
@@ -46,6 +46,25 @@ class Answer:
 
 Handler = Callable[[Call], Awaitable[Answer]]
 ArmRoute = Route[Handler]
+
+
+class Grouped(Protocol):
+    """A resource that is in a resource group."""
+
+    @property
+    def resource_group(self) -> str: ...
+
+
+G = TypeVar("G", bound=Grouped)
+
+
+def in_group(resources: Iterable[G], group: str, id_of: Callable[[G], str]) -> dict[str, G]:
+    """Those of the group ("" means all of the subscription) by their IDs, as `page` takes them."""
+    return {
+        id_of(one).casefold(): one
+        for one in resources
+        if not group or one.resource_group.casefold() == group.casefold()
+    }
 
 
 def page(call: Call, items: Mapping[str, T], render: Callable[[T], JSON], size: int) -> Answer:

@@ -11,7 +11,7 @@ from vnodectl.emulator.azure.aci.checks import items, optional_object
 from vnodectl.emulator.azure.aci.validate import validate
 from vnodectl.emulator.azure.aci.versions import PROFILE_VERSIONS
 from vnodectl.emulator.azure.aci.view import without_secrets
-from vnodectl.emulator.azure.calls import Answer, ArmRoute, Call, page, tags_of
+from vnodectl.emulator.azure.calls import Answer, ArmRoute, Call, in_group, page, tags_of
 from vnodectl.emulator.azure.errors import ArmError, bad_request, resource_not_found
 from vnodectl.emulator.azure.shapes import resource_id
 from vnodectl.emulator.azure.world import World
@@ -70,11 +70,7 @@ class Profiles:
         group = call.params.get("resourceGroupName", "")
         if group:
             self._world.resource_group(group)
-        found = {
-            self._id(one).casefold(): one
-            for one in self._all.values()
-            if not group or one.resource_group.casefold() == group.casefold()
-        }
+        found = in_group(self._all.values(), group, self._id)
         return page(call, found, self._render, self._world.limits.page_size)
 
     async def get(self, call: Call) -> Answer:
@@ -128,10 +124,9 @@ class Profiles:
         return Answer(200, self._render(profile, int(wanted)))
 
     def resources(self, group: str = "") -> Iterator[JSON]:
-        for one in self._all.values():
-            if not group or one.resource_group.casefold() == group.casefold():
-                shown = self._render(one)
-                yield {name: shown[name] for name in ("id", "name", "type", "location", "tags")}
+        for one in in_group(self._all.values(), group, self._id).values():
+            shown = self._render(one)
+            yield {name: shown[name] for name in ("id", "name", "type", "location", "tags")}
 
     async def remove_all(self, group: str) -> None:
         for key in [key for key in self._all if key[0] == group.casefold()]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from vnodectl.emulator.azure.aci.checks import optional_object
 from vnodectl.emulator.azure.aci.profiles import Profiles
-from vnodectl.emulator.azure.calls import Answer, ArmRoute, Call, page, tags_of
+from vnodectl.emulator.azure.calls import Answer, ArmRoute, Call, in_group, page, tags_of
 from vnodectl.emulator.azure.errors import ArmError, bad_request, resource_not_found
 from vnodectl.emulator.azure.operations import Operations
 from vnodectl.emulator.azure.shapes import resource_id
@@ -92,11 +92,7 @@ class StandbyPools:
         group = call.params.get("resourceGroupName", "")
         if group:
             self._world.resource_group(group)
-        found = {
-            self._id(one).casefold(): one
-            for one in self._all.values()
-            if not group or one.resource_group.casefold() == group.casefold()
-        }
+        found = in_group(self._all.values(), group, self._id)
         return page(call, found, self._render, self._world.limits.page_size)
 
     async def get(self, call: Call) -> Answer:
@@ -155,10 +151,9 @@ class StandbyPools:
         return Answer(200, self._view(pool))
 
     def resources(self, group: str = "") -> Iterator[JSON]:
-        for one in self._all.values():
-            if not group or one.resource_group.casefold() == group.casefold():
-                shown = self._render(one)
-                yield {name: shown[name] for name in ("id", "name", "type", "location", "tags")}
+        for one in in_group(self._all.values(), group, self._id).values():
+            shown = self._render(one)
+            yield {name: shown[name] for name in ("id", "name", "type", "location", "tags")}
 
     async def remove_all(self, group: str) -> None:
         for key in [key for key in self._all if key[0] == group.casefold()]:
