@@ -2,13 +2,11 @@
 
 VnodectlError                1  the operation failed
 ├── UsageError               2  the command line or a settings file is wrong
-├── WarningsFound            3  only warnings, but --strict was given
 ├── TimedOut                 4  a wait ran out
 ├── Unreachable              5  something on the network did not answer
 │   ├── ClusterUnreachable   5  the Kubernetes API
 │   └── CloudUnreachable     5  Azure or Alibaba Cloud, or its token endpoint
 ├── ToolMissing              1  helm, podman … is not there or too old
-├── CheckFailed              1  a prerequisite is not met; nothing was changed
 └── ComponentDied            1  a process of the sandbox ended too early
 """
 
@@ -43,12 +41,6 @@ class UsageError(VnodectlError):
     exit_code = EXIT_USAGE
 
 
-class WarningsFound(VnodectlError):
-    """All answers were usable, some with warnings, and the user asked for --strict."""
-
-    exit_code = EXIT_WARNINGS
-
-
 class TimedOut(VnodectlError):
     """A wait ran out. The message says what was waited for and what was seen last."""
 
@@ -71,10 +63,6 @@ class CloudUnreachable(Unreachable):
 
 class ToolMissing(VnodectlError):
     """A program that is needed is not on PATH, or is too old."""
-
-
-class CheckFailed(VnodectlError):
-    """A prerequisite is not met. Nothing was changed."""
 
 
 class ComponentDied(VnodectlError):

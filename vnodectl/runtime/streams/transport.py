@@ -5,10 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class PeerGone(ConnectionError):
-    """The other end of the connection is not there any more."""
-
-
 class ByteTransport(Protocol):
     """A connection that carries bytes both ways, e.g. what is left of HTTP/1.1 after a 101."""
 
