@@ -288,9 +288,12 @@ def _now() -> str:
 
 def _selector(plural: str, namespace: str, params: JSON) -> Callable[[str, JSON], bool]:
     fields = dict(part.split("=", 1) for part in params.get("fieldSelector", "").split(",") if part)
+    labels = dict(part.split("=", 1) for part in params.get("labelSelector", "").split(",") if part)
 
     def wants(kind: str, body: JSON) -> bool:
         if kind != plural or (namespace and body["metadata"].get("namespace", "") != namespace):
+            return False
+        if not labels.items() <= (body["metadata"].get("labels") or {}).items():
             return False
         return all(_field(body, path) == value for path, value in fields.items())
 

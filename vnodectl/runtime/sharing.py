@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vnodectl.errors import VnodectlError
 from vnodectl.kube.client import JSON, KubeClient
+from vnodectl.kube.errors import NotFound
 from vnodectl.kube.leases import LeaseLock, Observed, Timing
 from vnodectl.kube.resources import LEASES
 from vnodectl.runtime.clock import Clock, rfc3339_micro
@@ -46,17 +47,20 @@ class _Held:
 
     def __init__(self, node: str, run_node: RunNode, deadline: float) -> None:
         self._deadline = deadline
+        self.stopping = False
         self._limit = asyncio.timeout_at(asyncio.get_running_loop().time() + deadline)
         self.task = asyncio.create_task(self._run(node, run_node), name=f"node {node}")
 
     def renewed(self, at: float) -> None:
-        """`at`: loop time just before the renewal was sent."""
-        if not self.task.done():
+        """`at`: loop time just before the renewal was sent. Too late for one that has been told to stop."""
+        if not self.task.done() and not self._limit.expired():
             self._limit.reschedule(at + self._deadline)
 
-    async def stop(self) -> None:
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
+    def stop(self) -> None:
+        """Tell it to stop, once; `task` is done when it has."""
+        if not self.stopping:
+            self.stopping = True
+            self.task.cancel()
 
     async def _run(self, node: str, run_node: RunNode) -> None:
         try:
@@ -92,6 +96,8 @@ class NodeShares:
         self._clock = clock
         self._timing = timing or Timing()
         self._held: dict[str, _Held] = {}
+        self._unlisted: dict[str, str] = {}
+        """Leases that exist without this connector's label, by name, and who was last told to hold them."""
         self._heard_at = float("-inf")
 
     @property
@@ -132,65 +138,96 @@ class NodeShares:
             await asyncio.sleep(delay)
         for node, held in list(self._held.items()):
             if held.task.done():
-                del self._held[node]
                 try:
-                    held.task.result()
+                    if not held.task.cancelled():
+                        held.task.result()
                 except _LeaseLost:
                     log.warning("node %s: its lease could not be renewed; stopped", node)
+                del self._held[node]
 
     async def _round(self, observed: Observed, replica: LeaseLock) -> None:
         selector = f"{CONNECTOR_LABEL}={self._place.connector}"
         leases, _ = await self._client.list(
             LEASES.path(self._place.namespace), {"labelSelector": selector}, timeout=self._timing.period
         )
-        observed.update(leases)
         by_name = {lease["metadata"]["name"]: lease for lease in leases}
-        await self._keep(replica, by_name.get(self._replica_lease), _REPLICA)
-        me = self._place.replica
+        by_name |= await self._read_unlisted(by_name)
+        observed.update(list(by_name.values()))
+        await self._keep(replica, by_name.get(self._replica_lease))
         others = {
             observed.holder(lease)
             for lease in leases
             if lease["metadata"]["labels"].get(ROLE_LABEL) == _REPLICA
-        } - {"", me}
+        } - {"", self._place.replica}
         share = math.ceil(len(self._nodes) / (len(others) + 1))
         for node in self._nodes:
             await self._settle(node, by_name.get(self._lease(node)), observed, share)
 
+    async def _read_unlisted(self, listed: Mapping[str, JSON]) -> dict[str, JSON]:
+        """Leases of our names that another connector made: a lock is its name, whatever its labels."""
+        found = {}
+        for name in list(self._unlisted):
+            if name in listed:
+                del self._unlisted[name]
+                continue
+            try:
+                path = LEASES.path(self._place.namespace, name)
+                found[name] = await self._client.get(path, timeout=self._timing.period)
+            except NotFound:
+                del self._unlisted[name]
+        return found
+
     async def _settle(self, node: str, lease: JSON | None, observed: Observed, share: int) -> None:
         """One node: renew it, take it, give it up, or leave it to its holder."""
-        me = self._place.replica
-        holder = observed.holder(lease) if lease is not None else ""
-        held = self._held.get(node)
-        lock = self._lock(self._lease(node))
+        name, held, me = self._lease(node), self._held.get(node), self._place.replica
+        lock = self._lock(name)
         now = asyncio.get_running_loop().time()
-        if held is not None and lease is not None and lease["spec"].get("holderIdentity") == me:
-            if len(self._held) > share:
+        room = share - sum(not one.stopping for one in self._held.values())
+        holder = observed.holder(lease) if lease is not None else ""
+        if held is not None and lease is not None and _holder(lease) == me:
+            if room < 0 and not held.stopping:
                 log.info("node %s: given up for another replica", node)
-                await self._stop(node)
-                await lock.release()
-            elif await lock.renew(lease):
+                held.stop()
+            # A node that is stopping is still this replica's; its Lease is given back when it has stopped.
+            if await lock.renew(lease):
                 held.renewed(now)
         elif held is not None:
-            log.warning("node %s: its lease is %s; stopping", node, f"held by {holder}" if holder else "gone")
-            await self._stop(node)
-        elif holder in ("", me) and len(self._held) < share and await lock.take(lease, self._labels(_NODE)):
-            log.info("node %s: taken by %s", node, me)
-            self._held[node] = _Held(node, self._run_node, self._timing.deadline)
+            if not held.stopping:
+                by = f"held by {holder}" if holder else "gone"
+                log.warning("node %s: its lease is %s; stopping", node, by)
+                held.stop()
+        elif holder not in ("", me):
+            if self._unlisted.get(name, holder) != holder:
+                self._unlisted[name] = holder
+                message = "node %s: its lease is held by %s, who is not of connector %s; waiting"
+                log.warning(message, node, holder, self._place.connector)
+        elif room > 0:
+            if await self._take(lock, name, lease, _NODE):
+                log.info("node %s: taken by %s", node, me)
+                self._held[node] = _Held(node, self._run_node, self._timing.deadline)
+        elif holder == me:
+            await lock.release()
 
-    async def _keep(self, lock: LeaseLock, lease: JSON | None, role: str) -> None:
-        if lease is None or lease["spec"].get("holderIdentity") != self._place.replica:
-            await lock.take(lease, self._labels(role))
+    async def _keep(self, lock: LeaseLock, lease: JSON | None) -> None:
+        name = self._replica_lease
+        if lease is None or name in self._unlisted or _holder(lease) != self._place.replica:
+            await self._take(lock, name, lease, _REPLICA)
         else:
             await lock.renew(lease)
 
-    async def _stop(self, node: str) -> None:
-        await self._held.pop(node).stop()
+    async def _take(self, lock: LeaseLock, name: str, lease: JSON | None, role: str) -> bool:
+        taken = await lock.take(lease, self._labels(role))
+        if lease is None and not taken:
+            self._unlisted.setdefault(name, "")
+        return taken
 
     async def _leave(self) -> None:
         """Stop everything, then let the others have it at once, as far as the API server can be reached."""
+        for held in self._held.values():
+            held.stop()
+        await asyncio.gather(*(held.task for held in self._held.values()), return_exceptions=True)
         nodes = list(self._held)
-        for node in nodes:
-            await self._stop(node)
+        self._held.clear()
         try:
             async with asyncio.timeout(2):
                 for node in nodes:
@@ -220,3 +257,8 @@ class NodeShares:
             timing=self._timing,
             stamp=lambda: rfc3339_micro(self._clock()),
         )
+
+
+def _holder(lease: JSON) -> str:
+    """Who the Lease says holds it, however long ago that was."""
+    return str((lease.get("spec") or {}).get("holderIdentity") or "")
