@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _MISSING_RETRY = 3.0  # a Secret that appears must unblock its pod within 5 s
 _QUIET_CREATE = 1.0  # a group that starts sooner needs no "ContainerCreating" status
+_QUIET_DELETE = 1.0  # nor one that goes sooner a status of its last moment: `_finish` says what somebody reads
 _DELETE_AGAIN = 120.0
 _TOKEN_AGE = 300.0  # of a token that a new group is made with: not every provider can renew it
 _ORPHAN_GRACE = 1.0
@@ -147,6 +148,12 @@ class PodSync:
         if record.exists is None and not self.groups_known:
             return  # the first list will tell
         await self._stop(record, pod)
+        now = asyncio.get_running_loop().time()
+        if record.ending_at == NEVER:
+            record.ending_at = now
+        if (left := record.ending_at + _QUIET_DELETE - now) > 0:
+            self._queue.add_after(record.key, left)
+            return
         await self._status.write(record, pod)
 
     async def _wind_down(self, record: Record, pod: JSON) -> None:

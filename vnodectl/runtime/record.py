@@ -17,7 +17,8 @@ class Record:
     the pod's group.
 
     `waiting_since` is when the pod was first seen, until it is shown running. `asked_grace` is the grace
-    period that the provider was last asked to stop the pod with, in seconds. `told` is what events said of
+    period that the provider was last asked to stop the pod with, in seconds; `ending_at` is when its
+    deletion was first looked at. `told` is what events said of
     the last try to create it.
     """
 
@@ -32,6 +33,7 @@ class Record:
     create_again_at: float = NEVER
     delete_again_at: float = NEVER
     asked_grace: float | None = None
+    ending_at: float = NEVER
     trouble: Trouble | None = None
     told: tuple[Notice, ...] = ()
     sent: int = 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support import virtual_time
 from support.fake_provider import FakeProvider
-from support.one_node import RUNNING, a_node, ended, fragment
+from support.one_node import RUNNING, Node, a_node, ended, fragment
 
 from vnodectl.kube.resources import PODS
 from vnodectl.runtime.clock import rfc3339
@@ -27,6 +27,39 @@ from vnodectl.runtime.provider import (
 )
 
 JSON = dict[str, Any]
+
+
+# --- going away ---------------------------------------------------------------------------------------
+
+
+def patches(node: Node) -> int:
+    return node.api.requests.count(("PATCH", PODS.path("default", "p", "status")))
+
+
+def test_a_pod_that_goes_quickly_costs_one_call_and_a_slow_one_says_that_it_has_ended():
+    async def main() -> None:
+        provider = FakeProvider()
+        provider.keep_deleted = True
+        async with a_node(provider) as node:
+            for lasts in (0.5, 5.0):
+                key = node.create()
+                await asyncio.sleep(2)
+                assert node.status()["phase"] == "Running"
+                before = patches(node)
+                node.delete()
+                await asyncio.sleep(0.1)
+                provider.say(Seen(key, fragment(state=ended(143))))
+                await asyncio.sleep(lasts)
+                if lasts > 1:
+                    assert node.container()["state"]["terminated"]["exitCode"] == 143
+                assert patches(node) - before == (lasts > 1)
+                provider.say(Gone(key))
+                await asyncio.sleep(0.1)
+                assert not node.exists()
+
+    virtual_time.run(main())
+
+
 # --- deadlines and ends -------------------------------------------------------------------------------
 
 
