@@ -212,9 +212,10 @@ async def test_the_pods_of_the_node(kubelet: Kubelet) -> None:
     assert json.loads(text)["items"] == []
 
 
-async def test_the_pods_that_run(kubelet: Kubelet) -> None:
+@pytest.mark.parametrize("path", ["/runningpods/", "/runningpods"])
+async def test_the_pods_that_run(kubelet: Kubelet, path: str) -> None:
     kubelet.pods.items = [pod("a"), pod("b", state={"waiting": {}})]
-    _, text = await kubelet.get("/runningpods/")
+    _, text = await kubelet.get(path)
     assert json.loads(text)["items"] == [
         {
             "metadata": {"name": "a", "namespace": "default", "uid": "uid-a"},

@@ -140,9 +140,10 @@ class KubeletServer:
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._track, self._guard])
         add_health_routes(app, self._health)
+        # With and without a slash at the end, as a kubelet: client-go takes it off what it sends on.
         for path, handler in {
             "/pods": self._list_pods,
-            "/runningpods/": self._list_running,
+            "/runningpods": self._list_running,
             "/containerLogs/{namespace}/{pod}/{container}": self._logs,
             "/stats/summary": self._show_stats,
             "/metrics": self._show_metrics,
@@ -150,6 +151,7 @@ class KubeletServer:
             "/configz": self._show_configz,
         }.items():
             app.router.add_get(path, handler, allow_head=False)
+            app.router.add_get(f"{path}/", handler, allow_head=False)
         remote = RemoteHandlers(self._pods, self._provider, self._config.limits, self._calls)
         for path, session in {
             "/exec/{namespace}/{pod}/{container}": remote.exec,
