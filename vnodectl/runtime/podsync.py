@@ -129,7 +129,8 @@ class PodSync:
                 self._note(found)
                 return
             record.orphan_confirmed = True
-        log.info("pod %s (%s) does not exist: deleting its group", record.key, record.key.uid)
+        if record.delete_again_at == NEVER:
+            log.info("pod %s (%s) does not exist: deleting its group", record.key, record.key.uid)
         await self._ask_delete(record, _ORPHAN_GRACE)
 
     async def _read(self, key: PodKey) -> JSON | None:
