@@ -100,11 +100,6 @@ class NodeShares:
         """Leases that exist without this connector's label, by name, and who was last told to hold them."""
         self._heard_at = float("-inf")
 
-    @property
-    def held(self) -> frozenset[str]:
-        """The nodes that this replica is now."""
-        return frozenset(self._held)
-
     def unready(self) -> str:
         """Empty while the Leases can be read and written; a replica without a node is ready to get one."""
         heard = asyncio.get_running_loop().time() - self._heard_at < self._timing.duration
