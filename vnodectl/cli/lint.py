@@ -8,23 +8,23 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vnodectl.cli import options
 from vnodectl.cli.inputs import azure_settings, gather
+from vnodectl.cli.lint_files import read_files
 from vnodectl.cli.options import CLUSTER, RUN, option
 from vnodectl.cli.output import note, write_json, write_table
 from vnodectl.cli.run import log_to_stderr, run
 from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
 
 if TYPE_CHECKING:
+    from vnodectl.cli.lint_files import Files
     from vnodectl.connector.settings import Settings
     from vnodectl.kube.client import KubeClient
     from vnodectl.lint.clouds import Cloud, Placement
-    from vnodectl.lint.documents import Source
     from vnodectl.lint.engine import Input
     from vnodectl.lint.images import Images
     from vnodectl.lint.model import Finding, Report
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _PLACE = "The virtual node"
 _OBJECTS = "What to look at"
-_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 class LintFormat(StrEnum):
@@ -48,9 +47,8 @@ class LintFormat(StrEnum):
 class Wanted:
     """What to look at and how, besides the settings that name cloud and cluster."""
 
-    texts: tuple[tuple[str, str], ...]
-    """Names and contents of files; none with `live`."""
-    live: bool
+    files: Files | None
+    """What was read of files; None where a cluster is looked at."""
     namespace: str | None
     gpu_sku: str
     subnet: str
@@ -155,8 +153,7 @@ def lint(
         config,
     )
     wanted = Wanted(
-        texts=tuple(_texts(files or ())),
-        live=live,
+        files=None,
         namespace=namespace,
         gpu_sku=gpu_sku,
         subnet=(settings.subnet_id or "") if cloud == "azure" else "",
@@ -164,8 +161,11 @@ def lint(
         offline=offline,
         images=images,
     )
-    report = run(_lint(settings, wanted, _placement(settings, wanted, cloud, os_type)))
-    _show(report, output)
+    place = _placement(settings, wanted, cloud, os_type)
+    if not live:
+        wanted = replace(wanted, files=read_files(files or ()))
+    report = run(_lint(settings, wanted, place))
+    _show(report, output, wanted.files.notes if wanted.files is not None else ())
     code = report.exit_code(strict=strict)
     if code != EXIT_OK:
         raise typer.Exit(code)
@@ -195,18 +195,18 @@ async def _lint(settings: Settings, wanted: Wanted, place: Placement) -> Report:
     from vnodectl.lint.online import ask
 
     async with AsyncExitStack() as stack:
-        if wanted.live:
+        if wanted.files is None:
             from vnodectl.kube.config import connect
 
             kube = await stack.enter_async_context(await connect(settings.kubeconfig, settings.context))
             place = await _as_installed(kube, place)
             given = await _live(kube, wanted, cloud(place))
         else:
-            given = _files(wanted, cloud(place))
+            given = _files(wanted.files, wanted, cloud(place))
         there = given.cloud
         judged = engine.judge(given)
         images: Images | None = None
-        if wanted.live and wanted.images and judged and not wanted.offline:
+        if wanted.files is None and wanted.images and judged and not wanted.offline:
             images = await _images(stack, settings, there)
             await images.look(judged)
             # What the images say of themselves decides about commands: everything is judged again with that.
@@ -227,48 +227,12 @@ async def _images(stack: AsyncExitStack, settings: Settings, there: Cloud) -> Im
     return Images(ImageRegistry(lambda: http, LoopTimer()), there.os)
 
 
-def _files(wanted: Wanted, cloud: Cloud) -> Input:
-    from vnodectl.lint import asked
-    from vnodectl.lint.documents import Unreadable, read
+def _files(files: Files, wanted: Wanted, cloud: Cloud) -> Input:
     from vnodectl.lint.engine import Input
     from vnodectl.lint.landing import virtual_node
-    from vnodectl.lint.model import Finding
 
-    sources: list[Source] = []
-    broken: list[Finding] = []
-    rule = asked.UNREADABLE
-    for name, text in wanted.texts:
-        try:
-            sources += read(text, name)
-        except Unreadable as error:
-            broken.append(Finding(name, error.line, "", rule.code, rule.severity, error.message, rule.remedy))
-    return Input(sources, cloud, virtual_node(cloud.taint, cloud.os), wanted.ignore, broken)
-
-
-def _texts(names: Sequence[str]) -> list[tuple[str, str]]:
-    """The files' names and texts; of a directory everything that looks like manifests.
-
-    Read before there is an event loop: in one, a signal would not end the wait for a terminal or a pipe.
-    """
-    found: list[tuple[str, str]] = []
-    for name in names:
-        if not name:
-            raise UsageError(
-                "a file has no name", hint="an empty argument is often a variable that is not set"
-            )
-        if name == "-":
-            found.append(("-", sys.stdin.read()))
-            continue
-        path = Path(name)
-        inside = sorted(one for one in path.rglob("*") if one.suffix in _SUFFIXES and one.is_file())
-        for one in inside if path.is_dir() else [path]:
-            try:
-                found.append((str(one), one.read_text(encoding="utf-8-sig")))
-            except OSError as error:
-                raise UsageError(f"{one}: {error.strerror}") from error
-            except UnicodeDecodeError as error:
-                raise UsageError(f"{one} is not UTF-8 text") from error
-    return found
+    node = virtual_node(cloud.taint, cloud.os)
+    return Input(files.sources, cloud, node, wanted.ignore, files.findings)
 
 
 async def _as_installed(kube: KubeClient, place: Placement) -> Placement:
@@ -321,10 +285,12 @@ async def _azure(stack: AsyncExitStack, settings: Settings) -> CloudSays | None:
         return None
 
 
-def _show(report: Report, output: LintFormat) -> None:
+def _show(report: Report, output: LintFormat, notes: Sequence[str]) -> None:
     from vnodectl.lint import render
 
-    for code, reason in report.skipped:
+    for text in notes:
+        note(text)
+    for code, reason in report.skipped if report.pods else ():
         note(f"skipped {code}: {reason}")
     if output is LintFormat.JSON:
         sys.stdout.write(json.dumps(report.document(), indent=2, ensure_ascii=False) + "\n")

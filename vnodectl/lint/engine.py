@@ -10,7 +10,7 @@ from vnodectl.lint import asked as rules
 from vnodectl.lint import beyond, catalogue, patches
 from vnodectl.lint.beyond import Landed
 from vnodectl.lint.clouds import Cloud
-from vnodectl.lint.documents import Source
+from vnodectl.lint.documents import Source, lacking
 from vnodectl.lint.landing import Landing, VirtualNode, landing
 from vnodectl.lint.manifest import Known
 from vnodectl.lint.model import JSON, Finding, Report, Steps
@@ -86,7 +86,7 @@ def report(
     kept |= {finding for finding in given.read if finding.code not in given.ignore}
     return Report(
         findings=tuple(sorted(kept)),
-        objects=len(given.sources),
+        objects=sum(not lacking(source.body) for source in given.sources),
         pods=len(judged),
         suppressed=len({finding for _, _, finding in made} - kept),
         skipped=tuple(skipped),

@@ -248,6 +248,144 @@ def test_a_cluster_of_which_nothing_may_be_read_is_not_clean(
     assert err == f"error: {message}\nhint: ask an administrator for the right that is named\n"
 
 
+VALUES = "image: {repository: nginx}\nreplicas: 2\n"
+
+
+def told(out: str) -> list[tuple[str, int, str]]:
+    return [(Path(one["file"]).name, one["line"], one["code"]) for one in json.loads(out)["findings"]]
+
+
+@pytest.mark.parametrize("text", ["hello\n", "[1, 2]\n", "42\n", "kind: Pod\n"])
+@pytest.mark.parametrize("stdin", [True, False])
+def test_a_document_that_is_no_object_is_a_finding(
+    text: str,
+    stdin: bool,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"# a comment\n{text}")
+    monkeypatch.setattr("sys.stdin", io.StringIO(path.read_text()))
+    code, out, err = lint(capsys, "-" if stdin else str(path), "-o", "json")
+    assert (code, told(out)) == (1, [("-" if stdin else "a.yaml", 2, "VN-L-001")])
+    assert "nothing to look at" not in err
+
+
+def test_one_bad_document_loses_no_other_finding(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"{BAD}---\nhello\n---\na: [\n---\n{BAD}")
+    code, out, _ = lint(capsys, str(path), "-o", "json")
+    assert code == 1
+    assert told(out) == [
+        ("a.yaml", 8, "VN-L-020"),
+        ("a.yaml", 13, "VN-L-001"),
+        ("a.yaml", 16, "VN-L-001"),
+        ("a.yaml", 24, "VN-L-020"),
+    ]
+
+
+def test_what_is_in_a_directory_by_chance_is_left_alone(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "values.yaml").write_text(VALUES)
+    (tmp_path / "playbook.yml").write_text("- hosts: all\n")
+    (tmp_path / "kustomization.yaml").write_text("resources: [a.yaml]\n")
+    (tmp_path / "kind.yaml").write_text("kind: Cluster\n")
+    code, out, err = lint(capsys, str(tmp_path))
+    assert (code, out) == (0, "nothing found (0 objects, 0 for virtual nodes)\n")
+    assert err == f"nothing to look at in {tmp_path}: no object of Kubernetes\n"
+    (tmp_path / "web.yaml").write_text(f"{GOOD}---\nhello\n")  # a manifest, for all its mistakes
+    code, out, err = lint(capsys, str(tmp_path), "-o", "json")
+    assert (code, told(out)) == (1, [("web.yaml", 12, "VN-L-001")])
+    assert "nothing to look at" not in err
+
+
+def test_what_cannot_be_read_in_a_directory_loses_nothing_else(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("web.yaml", "closed.yaml"):
+        (tmp_path / name).write_text(BAD)
+    (tmp_path / "latin.yaml").write_bytes(b"a: 1\nb: \xe9\n")
+    (tmp_path / "locked").mkdir()
+    whole, listed = Path.read_bytes, os.scandir
+
+    def read(path: Path) -> bytes:
+        if path.name == "closed.yaml":
+            raise PermissionError(13, "Permission denied", str(path))
+        return whole(path)
+
+    def scan(path: str) -> object:
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(os, "scandir", scan)
+    code, out, _ = lint(capsys, str(tmp_path), "-o", "json")
+    expected = [("closed.yaml", 1), ("latin.yaml", 2), ("locked", 1)]
+    assert code == 1
+    assert told(out) == [*((name, line, "VN-L-001") for name, line in expected), ("web.yaml", 8, "VN-L-020")]
+    # What is named itself has to be there.
+    code, out, err = lint(capsys, str(tmp_path / "closed.yaml"))
+    assert (code, out, err) == (2, "", f"error: {tmp_path / 'closed.yaml'}: Permission denied\n")
+
+
+def test_links_that_lead_nowhere_or_in_circles(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "circle").symlink_to(tmp_path)
+    (tmp_path / "self.yaml").symlink_to(tmp_path / "self.yaml")
+    (tmp_path / "gone.yaml").symlink_to(tmp_path / "not-there")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "a.yaml").write_text(BAD)
+    code, out, _ = lint(capsys, str(tmp_path), "-o", "json")
+    assert (code, told(out)) == (1, [("a.yaml", 8, "VN-L-020")])
+    code, out, err = lint(capsys, str(tmp_path / "self.yaml"))
+    assert (code, out) == (2, "")
+    assert "self.yaml: Too many levels of symbolic links" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "it is empty"),
+        (" \n\n", "it is empty"),
+        ("---\n# no\n", "no object of Kubernetes"),
+        (VALUES, "no object of Kubernetes"),
+    ],
+)
+def test_nothing_to_look_at_is_said(
+    text: str,
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A template that failed must not look like a chart that is fine."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.yaml").write_text(GOOD)
+    code, out, err = lint(capsys, "-")
+    assert (code, out) == (0, "nothing found (0 objects, 0 for virtual nodes)\n")
+    assert err == f"nothing to look at in standard input: {reason}\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert lint(capsys, "-", "--strict")[0] == 3
+    code, _, err = lint(capsys, str(tmp_path / "empty"), str(tmp_path / "a.yaml"), "--strict")
+    assert code == 0
+    assert f"nothing to look at in {tmp_path / 'empty'}: no .yaml, .yml or .json file\n" in err
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-8"])
+def test_files_as_windows_writes_them(
+    encoding: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = BAD.replace("\n", "\r\n").encode(encoding)
+    (tmp_path / "a.yaml").write_bytes(data)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), encoding="ascii"))
+    code, out, _ = lint(capsys, "-", str(tmp_path / "a.yaml"), "-o", "json")
+    assert (code, told(out)) == (1, [("-", 8, "VN-L-020"), ("a.yaml", 8, "VN-L-020")])
+
+
 def test_an_empty_argument_is_not_the_current_directory(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

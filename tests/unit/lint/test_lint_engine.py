@@ -315,6 +315,6 @@ def test_whatever_is_written_lint_ends_with_a_report(key: str, junk: Any, name: 
         spec = {key: junk}
     body = pod(**spec)
     there = cloud(Placement(name))
-    given = Input(read(json.dumps(body), "a.json"), there, virtual_node(there.taint, there.os))
+    given = Input(read(json.dumps(body), "a.json").sources, there, virtual_node(there.taint, there.os))
     found = report(given, judge(given))
     assert all(one.code and one.message for one in found.findings)

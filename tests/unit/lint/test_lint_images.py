@@ -56,7 +56,7 @@ def given(*containers: dict[str, Any]) -> Input:
     spec = {**SELECTED, "containers": named, "imagePullSecrets": [{"name": "pull"}]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": spec}
     text = "---\n".join(yaml.safe_dump(one) for one in (pod, PULL))
-    return Input(read(text, "a.yaml"), THERE, virtual_node(THERE.taint, THERE.os))
+    return Input(read(text, "a.yaml").sources, THERE, virtual_node(THERE.taint, THERE.os))
 
 
 def images(**answers: ImageConfig | ImageUnknown) -> tuple[Images, Registry]:
@@ -96,7 +96,7 @@ async def test_what_the_group_pulls_as_somebody_else_is_not_judged_from_here(
         spec = {**SELECTED, "containers": [{"name": "a", "image": image}]}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "annotations": notes}}
         text = yaml.safe_dump({**pod, "spec": spec})
-        found = judge(Input(read(text, "a.yaml"), there, virtual_node(there.taint, there.os)))
+        found = judge(Input(read(text, "a.yaml").sources, there, virtual_node(there.taint, there.os)))
         asking, _ = images(**{image: ImageUnknown("refuses (HTTP 401)", status=401)})
         asked = await ask(found, there, says=None, registry=asking)
         assert [note.rule.code for _, note in asked.notes] == expected

@@ -57,7 +57,7 @@ def judged(*besides: dict[str, Any], **spec: Any) -> tuple[Input, list[Judged]]:
     body = {"containers": [{"name": "main", "image": "nginx"}], **SELECTED, **spec}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": body}
     text = "---\n".join(yaml.safe_dump(one) for one in (pod, *besides))
-    given = Input(read(text, "a.yaml"), THERE, virtual_node(THERE.taint, THERE.os))
+    given = Input(read(text, "a.yaml").sources, THERE, virtual_node(THERE.taint, THERE.os))
     return given, judge(given)
 
 
