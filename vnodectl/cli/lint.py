@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _PLACE = "The virtual node"
 _OBJECTS = "What to look at"
 
+Unread = tuple[tuple[str, str], ...]
+"""What may not be read, and why."""
+
 
 class LintFormat(StrEnum):
     """How findings are printed."""
@@ -199,8 +202,8 @@ async def _lint(settings: Settings, wanted: Wanted, place: Placement) -> Report:
             from vnodectl.kube.config import connect
 
             kube = await stack.enter_async_context(await connect(settings.kubeconfig, settings.context))
-            place = await _as_installed(kube, place)
-            given = await _live(kube, wanted, cloud(place))
+            place, unread = await _as_installed(kube, place)
+            given = await _live(kube, wanted, cloud(place), unread)
         else:
             given = _files(wanted.files, wanted, cloud(place))
         there = given.cloud
@@ -213,7 +216,15 @@ async def _lint(settings: Settings, wanted: Wanted, place: Placement) -> Report:
             given = replace(given, cloud=cloud(replace(place, images=images.configs)))
             judged = engine.judge(given)
         says = await _azure(stack, settings) if there.name == "azure" and not wanted.offline else None
-        asked = await ask(judged, given.cloud, says=says, registry=images, offline=wanted.offline)
+        asked = await ask(
+            judged,
+            given.cloud,
+            says=says,
+            registry=images,
+            live=wanted.files is None,
+            offline=wanted.offline,
+            withheld=given.known.withheld,
+        )
         return engine.report(given, judged, asked.notes, asked.skipped)
 
 
@@ -235,40 +246,39 @@ def _files(files: Files, wanted: Wanted, cloud: Cloud) -> Input:
     return Input(files.sources, cloud, node, wanted.ignore, files.findings)
 
 
-async def _as_installed(kube: KubeClient, place: Placement) -> Placement:
-    """The settings of the connector that is there, where there is one: its subnet, its GPUs, its profile."""
+async def _as_installed(kube: KubeClient, place: Placement) -> tuple[Placement, Unread]:
+    """The settings of the connector that is there, where there is one: its subnet, its GPUs, its profile; and
+    what may not be read of them."""
     from vnodectl.lint import live
     from vnodectl.lint.clouds import cloud
 
-    found = await live.connectors(kube, place.cloud, place.os_type)
-    if not found:
-        return place
-    if len(found) > 1:
-        others = ", ".join(one.name for one in found[1:])
-        note(f"{found[0].name} decides about pods here; not looked at: {others}")
-    profile = await live.profile(kube) if place.cloud == "alibaba" else None
-    installed = replace(place, environment=found[0].environment, profile=profile)
+    said = await live.settings(kube, place.cloud, place.os_type)
+    if not said.connectors:
+        return place, said.unread
+    first, *others = said.connectors
+    if others:
+        names = ", ".join(one.name for one in others)
+        note(f"{first.name} decides about pods here; not looked at: {names}")
+    installed = replace(place, environment=first.environment, profile=said.profile)
     try:
         cloud(installed)
     except UsageError as error:
-        note(f"the settings of {found[0].name} are not used: {error.message}")
-        return place
-    return installed
+        note(f"the settings of {first.name} are not used: {error.message}")
+        return place, said.unread
+    return installed, said.unread
 
 
-async def _live(kube: KubeClient, wanted: Wanted, there: Cloud) -> Input:
+async def _live(kube: KubeClient, wanted: Wanted, there: Cloud, unread: Unread) -> Input:
     from vnodectl.lint import live
     from vnodectl.lint.engine import Input, namespaces
     from vnodectl.lint.landing import virtual_node
 
     found = await live.read(kube, wanted.namespace)
-    for kind, message in found.unread:
-        note(f"{kind} objects were not looked at: {message}")
     node = virtual_node(there.taint, there.os, found.nodes)
     known = await live.at_hand(
         kube, found.sources, node, namespaces(found.sources), pull_secrets=wanted.images
     )
-    return Input(found.sources, there, node, wanted.ignore, known=known)
+    return Input(found.sources, there, node, wanted.ignore, unread=(*found.unread, *unread), known=known)
 
 
 async def _azure(stack: AsyncExitStack, settings: Settings) -> CloudSays | None:
@@ -290,6 +300,8 @@ def _show(report: Report, output: LintFormat, notes: Sequence[str]) -> None:
 
     for text in notes:
         note(text)
+    for what, reason in report.unread if output is not LintFormat.TABLE else ():
+        note(f"not looked at: {what}: {reason}")
     for code, reason in report.skipped if report.pods else ():
         note(f"skipped {code}: {reason}")
     if output is LintFormat.JSON:
@@ -319,6 +331,7 @@ def _junit(report: Report) -> str:
         )
         for one in report.findings
     ]
+    cases += [Case("vnodectl", what, skipped=f"not looked at: {reason}") for what, reason in report.unread]
     return document("vnodectl lint", cases or [Case("vnodectl", "lint")], 0.0)
 
 

@@ -33,13 +33,15 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """`read` are findings made while reading. `known` are objects at hand besides the sources."""
+    """`read` are findings made while reading, `unread` (what, why) of what could not be. `known` are objects
+    at hand besides the sources."""
 
     sources: Sequence[Source]
     cloud: Cloud
     node: VirtualNode
     ignore: frozenset[str] = frozenset()
     read: Sequence[Finding] = ()
+    unread: Sequence[tuple[str, str]] = ()
     known: Known = field(default_factory=Known)
 
 
@@ -90,6 +92,7 @@ def report(
         pods=len(judged),
         suppressed=len({finding for _, _, finding in made} - kept),
         skipped=tuple(skipped),
+        unread=tuple(sorted({*given.unread, *given.known.unread})),
     )
 
 

@@ -27,7 +27,9 @@ def table(report: Report) -> str:
         lines.append(f"           {one.message}")
         if one.suggestion:
             lines.append(f"           fix: {one.suggestion}")
-    return "\n".join([*lines, *([""] if lines else []), summary(report)]) + "\n"
+    lines += [""] if lines else []
+    lines += [f"not looked at: {what}: {reason}" for what, reason in report.unread]
+    return "\n".join([*lines, summary(report)]) + "\n"
 
 
 def summary(report: Report) -> str:
@@ -35,7 +37,8 @@ def summary(report: Report) -> str:
     said = [f"{counts[kind]} {_plural(kind.value, counts[kind])}" for kind in Severity if counts[kind]]
     looked = f"{report.objects} {_plural('object', report.objects)}, {report.pods} for virtual nodes"
     hidden = f", {report.suppressed} suppressed" if report.suppressed else ""
-    return f"{', '.join(said) or 'nothing found'}{hidden} ({looked})"
+    partial = ", but not everything was looked at" if report.unread else ""
+    return f"{', '.join(said) or 'nothing found'}{hidden} ({looked}){partial}"
 
 
 def _plural(word: str, count: int) -> str:
@@ -67,11 +70,21 @@ def sarif(report: Report) -> JSON:
                         ],
                     }
                 },
+                "invocations": [_invocation(report)],
                 "columnKind": "unicodeCodePoints",
                 "results": [_result(one, index[one.code]) for one in report.findings],
             }
         ],
     }
+
+
+def _invocation(report: Report) -> JSON:
+    """That it ran to its end; what could not be looked at are notifications."""
+    said = [
+        {"level": "warning", "message": {"text": f"not looked at: {what}: {reason}"}}
+        for what, reason in report.unread
+    ]
+    return {"executionSuccessful": True, **({"toolExecutionNotifications": said} if said else {})}
 
 
 def _result(one: Finding, rule: int) -> JSON:

@@ -386,6 +386,60 @@ def test_files_as_windows_writes_them(
     assert (code, told(out)) == (1, [("-", 8, "VN-L-020"), ("a.yaml", 8, "VN-L-020")])
 
 
+def test_with_part_of_the_rights_the_report_is_partial(
+    capsys: pytest.CaptureFixture[str], cluster: tuple[FakeApi, str]
+) -> None:
+    api, config = cluster
+    api.put("deployments", yaml.safe_load(GOOD), namespace="web")
+    api.put("namespaces", {"metadata": {"name": "web"}})
+    arguments = ("-n", "web", "--kubeconfig", config)
+    assert lint(capsys, *arguments, "--strict")[0] == 0
+    message = 'networkpolicies is forbidden: User "dev" cannot list it'
+    api.refuse = lambda _, plural, __: (
+        status(403, "Forbidden", message) if plural == "networkpolicies" else None
+    )
+    said = f"not looked at: NetworkPolicy: {message}\n"
+    for strict, expected in (((), 0), (("--strict",), 3)):
+        code, out, err = lint(capsys, *arguments, *strict)
+        assert (code, said in out, said in err) == (expected, True, False)
+    code, out, err = lint(capsys, *arguments, "-o", "json")
+    assert json.loads(out)["unread"] == [{"what": "NetworkPolicy", "reason": message}]
+    assert (code, said in err) == (0, True)
+    _, out, _ = lint(capsys, *arguments, "-o", "junit")
+    suite = ElementTree.fromstring(out)  # noqa: S314 - our own output
+    assert (suite.get("tests"), suite.get("skipped"), suite.get("failures")) == ("1", "1", "0")
+    api.put("deployments", yaml.safe_load(BAD), namespace="web")
+    assert lint(capsys, *arguments, "--strict")[0] == 1
+
+
+def test_whose_settings_are_not_known_is_told(
+    capsys: pytest.CaptureFixture[str], cluster: tuple[FakeApi, str]
+) -> None:
+    """Somebody of one namespace sees neither the nodes nor the connector."""
+    api, config = cluster
+    api.put("deployments", yaml.safe_load(GOOD), namespace="web")
+    api.put("namespaces", {"metadata": {"name": "web"}})
+    cluster_wide = {"GET /apis/apps/v1/deployments", "GET /api/v1/nodes"}
+    api.refuse = lambda *_: status(403, "Forbidden", "no") if api.requests[-1] in cluster_wide else None
+    code, out, _ = lint(capsys, "-n", "web", "--kubeconfig", config, "-o", "json", "--strict")
+    assert code == 3
+    assert json.loads(out)["unread"] == [
+        {"what": "Deployments of connectors", "reason": "no"},
+        {"what": "Node", "reason": "no"},
+    ]
+
+
+def test_what_is_skipped_in_a_cluster_is_said_in_the_words_of_one(
+    capsys: pytest.CaptureFixture[str], cluster: tuple[FakeApi, str]
+) -> None:
+    api, config = cluster
+    api.put("deployments", yaml.safe_load(GOOD), namespace="web")
+    _, _, err = lint(capsys, "-A", "--kubeconfig", config)
+    assert "skipped VN-L-070: registries are asked with --check-images only\n" in err
+    _, _, err = lint(capsys, "-n", "empty", "--check-images", "--kubeconfig", config)
+    assert "VN-L-070" not in err  # there is no image
+
+
 def test_an_empty_argument_is_not_the_current_directory(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

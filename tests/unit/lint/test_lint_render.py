@@ -47,6 +47,33 @@ def test_json_is_exactly_what_is_documented() -> None:
     }
 
 
+PARTIAL = replace(REPORT, unread=(("NetworkPolicy", "it is forbidden"),))
+
+
+def test_a_partial_report_says_so_in_every_form() -> None:
+    assert table(PARTIAL).splitlines()[-2:] == [
+        "not looked at: NetworkPolicy: it is forbidden",
+        "1 error, 1 warning, 3 suppressed (2 objects, 1 for virtual nodes), but not everything was looked at",
+    ]
+    assert PARTIAL.document()["unread"] == [{"what": "NetworkPolicy", "reason": "it is forbidden"}]
+    (invocation,) = sarif(PARTIAL)["runs"][0]["invocations"]
+    (notification,) = invocation["toolExecutionNotifications"]
+    assert notification == {
+        "level": "warning",
+        "message": {"text": "not looked at: NetworkPolicy: it is forbidden"},
+    }
+    (whole,) = sarif(REPORT)["runs"][0]["invocations"]
+    assert whole == {"executionSuccessful": True}
+
+
+def test_a_partial_report_is_doubtful() -> None:
+    clean = Report((), objects=1)
+    partial = replace(clean, unread=PARTIAL.unread)
+    empty = Report(())
+    assert [one.exit_code() for one in (clean, partial, empty, PARTIAL)] == [0, 0, 0, 1]
+    assert [one.exit_code(strict=True) for one in (clean, partial, empty, PARTIAL)] == [0, 3, 3, 1]
+
+
 def required(value: dict[str, Any], *keys: str) -> None:
     assert set(keys) <= value.keys()
 
