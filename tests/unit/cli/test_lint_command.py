@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -438,6 +439,14 @@ def test_what_is_skipped_in_a_cluster_is_said_in_the_words_of_one(
     assert "skipped VN-L-070: registries are asked with --check-images only\n" in err
     _, _, err = lint(capsys, "-n", "empty", "--check-images", "--kubeconfig", config)
     assert "VN-L-070" not in err  # there is no image
+
+
+def test_garbage_is_searched_for_again_afterwards(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(GOOD)
+    assert lint(capsys, str(tmp_path / "a.yaml"))[0] == 0
+    assert gc.isenabled()
+    assert lint(capsys, str(tmp_path / "b.yaml"))[0] == 2
+    assert gc.isenabled()
 
 
 def test_an_empty_argument_is_not_the_current_directory(

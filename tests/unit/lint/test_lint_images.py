@@ -134,6 +134,16 @@ async def test_a_registry_that_is_silent_hides_nothing_of_the_others() -> None:
     assert ("VN-L-070", "silent: did not answer") in asked.skipped
 
 
+async def test_a_registry_is_asked_once_for_an_image_of_many_pods() -> None:
+    answers = {"gone": ImageUnknown("no tag", status=404), "silent": ImageUnknown("did not answer")}
+    asking, registry = images(**answers, nginx=ImageConfig())
+    found = [one for image in (*answers, "nginx") for one in judge(given({"image": image})) * 3]
+    await asking.look(found)
+    asked = await ask(found, THERE, says=None, registry=asking)
+    assert [image for image, _, _ in registry.asked] == ["gone", "nginx", "silent", "silent"]
+    assert len(asked.notes) == 3
+
+
 async def test_what_an_image_says_of_itself_settles_what_its_manifest_leaves_open() -> None:
     def codes(one: Input, found: list[Judged]) -> list[str]:
         return [finding.code for finding in report(one, found).findings]
