@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -74,8 +74,14 @@ def lint(
         bool, option(_OBJECTS, "-A", "--all-namespaces", help="The workloads of all namespaces.")
     ] = False,
     cloud: Annotated[
-        str, option(_PLACE, "--cloud", metavar="CLOUD", help="azure or alibaba. (default: azure)")
-    ] = "azure",
+        str | None,
+        option(
+            _PLACE,
+            "--cloud",
+            metavar="CLOUD",
+            help="azure or alibaba. (default: azure; env: VNODECTL_CLOUD)",
+        ),
+    ] = None,
     os_type: Annotated[
         str, option(_PLACE, "--os-type", metavar="OS", help="Linux or Windows. (default: Linux)")
     ] = "Linux",
@@ -147,6 +153,7 @@ def lint(
         )
     settings = gather(
         {
+            "cloud": cloud,
             "kubeconfig": kubeconfig,
             "context": context,
             "subscription": subscription,
@@ -156,16 +163,19 @@ def lint(
         },
         config,
     )
+    name = (settings.cloud or "azure").lower()
+    if name == "alibaba" and gpu_sku:
+        raise UsageError("--gpu-sku is for the cloud azure only", hint="use --cloud azure")
     wanted = Wanted(
         files=None,
         namespace=namespace,
         gpu_sku=gpu_sku,
-        subnet=(settings.subnet_id or "") if cloud == "azure" else "",
+        subnet=(settings.subnet_id or "") if name == "azure" else "",
         ignore=catalogue.ignored(_split(ignore or ())),
         offline=offline,
         images=images,
     )
-    place = _placement(settings, wanted, cloud, os_type)
+    place = _placement(settings, wanted, name, os_type)
     with _no_search_for_garbage():
         if not live:
             wanted = replace(wanted, files=read_files(files or ()))
@@ -197,12 +207,12 @@ def _placement(settings: Settings, wanted: Wanted, name: str, os_type: str) -> P
     """Raises UsageError for a cloud or an operating system that there is not."""
     from vnodectl.lint.clouds import Placement, cloud
 
-    region = settings.location or settings.region or ""
-    if name.lower() == "azure" and region:
+    region = (settings.region if name == "alibaba" else settings.location) or ""
+    if name == "azure" and region:
         from vnodectl.connector.names import azure_region
 
         region = azure_region(region)
-    place = Placement(name.lower(), os_type.capitalize(), region, wanted.subnet, wanted.gpu_sku)
+    place = Placement(name, os_type.capitalize(), region, wanted.subnet, wanted.gpu_sku)
     cloud(place)
     return place
 
@@ -312,21 +322,28 @@ async def _azure(stack: AsyncExitStack, settings: Settings) -> CloudSays | None:
 
 def _show(report: Report, output: LintFormat, notes: Sequence[str]) -> None:
     from vnodectl.lint import render
+    from vnodectl.lint.plain import plain
 
     for text in notes:
-        note(text)
+        note(plain(text))
     for what, reason in report.unread if output is not LintFormat.TABLE else ():
-        note(f"not looked at: {what}: {reason}")
+        note(plain(f"not looked at: {what}: {reason}"))
     for code, reason in report.skipped if report.pods else ():
-        note(f"skipped {code}: {reason}")
+        note(plain(f"skipped {code}: {reason}"))
     if output is LintFormat.JSON:
-        sys.stdout.write(json.dumps(report.document(), indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(_json(report.document()))
     elif output is LintFormat.SARIF:
-        sys.stdout.write(json.dumps(render.sarif(report), indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(_json(render.sarif(report)))
     elif output is LintFormat.JUNIT:
         sys.stdout.write(_junit(report))
     else:
         sys.stdout.write(render.table(report))
+
+
+def _json(document: dict[str, Any]) -> str:
+    from vnodectl.lint.plain import plain_json
+
+    return plain_json(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
 
 
 def _junit(report: Report) -> str:

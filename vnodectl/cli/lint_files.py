@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vnodectl.errors import UsageError
+from vnodectl.lint.plain import plain
 
 if TYPE_CHECKING:
     from vnodectl.lint.documents import Source, Unreadable
@@ -55,7 +56,7 @@ def _named(files: Files, name: str) -> tuple[bool, str]:
     try:
         data = _standard_input() if name == "-" else Path(name).read_bytes()
     except OSError as error:
-        raise UsageError(f"{name}: {error.strerror}") from error
+        raise UsageError(f"{plain(name)}: {error.strerror}") from error
     kubernetes = _add(files, name, data, alone=True)
     return kubernetes, "no object of Kubernetes" if data.strip() else "it is empty"
 

@@ -9,8 +9,12 @@ from urllib.parse import quote
 from vnodectl import __version__
 from vnodectl.lint.catalogue import RULES
 from vnodectl.lint.model import JSON, Finding, Report, Severity
+from vnodectl.lint.plain import plain
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+_WIDEST = 500
+"""Of what is shown of a path or a message in the table; the other forms have all of it."""
+
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
@@ -20,16 +24,21 @@ def table(report: Report) -> str:
     file = None
     for one in report.findings:
         if one.file != file:
-            lines += [*([""] if lines else []), one.file]
+            lines += [*([""] if lines else []), plain(one.file)]
             file = one.file
         place = f"{one.line}: " if one.line else ""
-        lines.append(f"  {one.severity.value:<7}  {one.code}  {place}{one.path}")
-        lines.append(f"           {one.message}")
+        lines.append(f"  {one.severity.value:<7}  {one.code}  {place}{_short(one.path)}")
+        lines.append(f"           {_short(one.message)}")
         if one.suggestion:
-            lines.append(f"           fix: {one.suggestion}")
+            lines.append(f"           fix: {plain(one.suggestion)}")
     lines += [""] if lines else []
-    lines += [f"not looked at: {what}: {reason}" for what, reason in report.unread]
+    lines += [plain(f"not looked at: {what}: {reason}") for what, reason in report.unread]
     return "\n".join([*lines, summary(report)]) + "\n"
+
+
+def _short(text: str) -> str:
+    shown = plain(text)
+    return shown if len(shown) <= _WIDEST else f"{shown[: _WIDEST - 1]}…"
 
 
 def summary(report: Report) -> str:
@@ -113,4 +122,4 @@ def uri(file: str) -> str:
     if file == "-":
         return "stdin"
     path = PurePosixPath(file)
-    return path.as_uri() if path.is_absolute() else quote(str(path))
+    return path.as_uri() if path.is_absolute() else quote(str(path), errors="surrogateescape")

@@ -90,6 +90,9 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         ["-n", "web", "-A"],
         ["not-there.yaml"],
         ["-", "--cloud", "gcp"],
+        ["-", "--cloud", "alibaba", "--subnet-id", "/s"],
+        ["-", "--cloud", "alibaba", "--gpu-sku", "V100"],
+        ["-", "-o", "yaml"],
         ["-", "--os-type", "Plan9"],
         ["-", "--cloud", "alibaba", "--os-type", "Windows"],
         ["-", "--os-type", "Windows", "--subnet-id", "/s"],
@@ -447,6 +450,46 @@ def test_garbage_is_searched_for_again_afterwards(capsys: pytest.CaptureFixture[
     assert gc.isenabled()
     assert lint(capsys, str(tmp_path / "b.yaml"))[0] == 2
     assert gc.isenabled()
+
+
+def test_the_cloud_of_the_environment(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(GOOD.replace("image: b", "image: b, securityContext: {privileged: true}"))
+    assert lint(capsys, str(path))[0] == 1
+    monkeypatch.setenv("VNODECTL_CLOUD", "alibaba")
+    assert lint(capsys, str(path))[0] == 0
+    assert lint(capsys, str(path), "--cloud", "Azure")[0] == 1
+
+
+@pytest.mark.parametrize("output", ["table", "json", "sarif", "junit"])
+def test_a_name_of_a_file_that_is_no_text(output: str, tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/a\xff\x1b[2J\n.yaml"
+    with open(path, "w") as file:  # noqa: PTH123 - a Path cannot be made of bytes
+        file.write(BAD)
+    command = [sys.executable, "-m", "vnodectl", "lint", "--offline", "-o", output, path]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONUTF8": "1"}, check=False)
+    assert done.returncode == 1, done.stderr
+    assert b"\x1b" not in done.stdout
+    assert "VN-L-020" in done.stdout.decode()
+    if output == "junit":
+        ElementTree.fromstring(done.stdout)  # noqa: S314 - our own output
+
+
+def test_who_reads_only_the_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("---\n".join([BAD] * 2000))
+    command = [sys.executable, "-m", "vnodectl", "lint", "--offline", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.readline()
+        running.stdout.close()
+        said = running.stderr.read()
+    assert running.returncode == 1
+    assert b"Traceback" not in said
+    assert b"Exception" not in said
 
 
 def test_an_empty_argument_is_not_the_current_directory(
