@@ -69,7 +69,7 @@ async def test_a_pod_larger_than_its_region_s_groups() -> None:
         for cpu, codes in (("1000", ["VN-L-055"]), ("1", [])):
             text = POD.replace("CPU", cpu)
             assert lint(text).findings == ()
-            judged = judge(Input(read(text, "a.yaml"), there, virtual_node(there.taint, there.os)))
+            judged = judge(Input(read(text, "a.yaml").sources, there, virtual_node(there.taint, there.os)))
             asked = await ask(judged, there, says=says, registry=None)
             assert [note.rule.code for _, note in asked.notes] == codes
 

@@ -93,7 +93,7 @@ def lint(
 ) -> Report:
     """What lint finds in the manifests of a text, without asking a cloud."""
     there = through or cloud(placement or Placement())
-    given = Input(read(text, "test.yaml"), there, virtual_node(there.taint, there.os), ignore)
+    given = Input(read(text, "test.yaml").sources, there, virtual_node(there.taint, there.os), ignore)
     return engine.report(given, engine.judge(given))
 
 

@@ -45,7 +45,8 @@ def document(suite: str, cases: Sequence[Case], seconds: float) -> str:
 
 
 def _add(parent: ElementTree.Element, case: Case) -> None:
-    attributes = {"classname": case.classname, "name": _clean(case.name), "time": f"{case.seconds:.3f}"}
+    names = {"classname": _clean(case.classname), "name": _clean(case.name)}
+    attributes = {**names, "time": f"{case.seconds:.3f}"}
     element = ElementTree.SubElement(parent, "testcase", attributes)
     for tag, text in (("failure", case.failure), ("error", case.error)):
         if text:

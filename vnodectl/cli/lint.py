@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vnodectl.cli import options
 from vnodectl.cli.inputs import azure_settings, gather
+from vnodectl.cli.lint_files import read_files
 from vnodectl.cli.options import CLUSTER, RUN, option
 from vnodectl.cli.output import note, write_json, write_table
 from vnodectl.cli.run import log_to_stderr, run
 from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
 
 if TYPE_CHECKING:
+    from vnodectl.cli.lint_files import Files
     from vnodectl.connector.settings import Settings
     from vnodectl.kube.client import KubeClient
     from vnodectl.lint.clouds import Cloud, Placement
-    from vnodectl.lint.documents import Source
     from vnodectl.lint.engine import Input
     from vnodectl.lint.images import Images
     from vnodectl.lint.model import Finding, Report
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
 _PLACE = "The virtual node"
 _OBJECTS = "What to look at"
-_SUFFIXES = (".yaml", ".yml", ".json")
+
+Unread = tuple[tuple[str, str], ...]
+"""What may not be read, and why."""
 
 
 class LintFormat(StrEnum):
@@ -48,9 +51,8 @@ class LintFormat(StrEnum):
 class Wanted:
     """What to look at and how, besides the settings that name cloud and cluster."""
 
-    texts: tuple[tuple[str, str], ...]
-    """Names and contents of files; none with `live`."""
-    live: bool
+    files: Files | None
+    """What was read of files; None where a cluster is looked at."""
     namespace: str | None
     gpu_sku: str
     subnet: str
@@ -72,8 +74,14 @@ def lint(
         bool, option(_OBJECTS, "-A", "--all-namespaces", help="The workloads of all namespaces.")
     ] = False,
     cloud: Annotated[
-        str, option(_PLACE, "--cloud", metavar="CLOUD", help="azure or alibaba. (default: azure)")
-    ] = "azure",
+        str | None,
+        option(
+            _PLACE,
+            "--cloud",
+            metavar="CLOUD",
+            help="azure or alibaba. (default: azure; env: VNODECTL_CLOUD)",
+        ),
+    ] = None,
     os_type: Annotated[
         str, option(_PLACE, "--os-type", metavar="OS", help="Linux or Windows. (default: Linux)")
     ] = "Linux",
@@ -145,6 +153,7 @@ def lint(
         )
     settings = gather(
         {
+            "cloud": cloud,
             "kubeconfig": kubeconfig,
             "context": context,
             "subscription": subscription,
@@ -154,21 +163,40 @@ def lint(
         },
         config,
     )
+    name = (settings.cloud or "azure").lower()
+    if name == "alibaba" and gpu_sku:
+        raise UsageError("--gpu-sku is for the cloud azure only", hint="use --cloud azure")
     wanted = Wanted(
-        texts=tuple(_texts(files or ())),
-        live=live,
+        files=None,
         namespace=namespace,
         gpu_sku=gpu_sku,
-        subnet=(settings.subnet_id or "") if cloud == "azure" else "",
+        subnet=(settings.subnet_id or "") if name == "azure" else "",
         ignore=catalogue.ignored(_split(ignore or ())),
         offline=offline,
         images=images,
     )
-    report = run(_lint(settings, wanted, _placement(settings, wanted, cloud, os_type)))
-    _show(report, output)
+    place = _placement(settings, wanted, name, os_type)
+    with _no_search_for_garbage():
+        if not live:
+            wanted = replace(wanted, files=read_files(files or ()))
+        report = run(_lint(settings, wanted, place))
+    _show(report, output, wanted.files.notes if wanted.files is not None else ())
     code = report.exit_code(strict=strict)
     if code != EXIT_OK:
         raise typer.Exit(code)
+
+
+@contextmanager
+def _no_search_for_garbage() -> Iterator[None]:
+    """What is read lives to the end of the program: to search it for cycles, again and again as it grows,
+    takes two thirds of the time of a large file."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _split(patterns: Sequence[str]) -> tuple[str, ...]:
@@ -179,12 +207,12 @@ def _placement(settings: Settings, wanted: Wanted, name: str, os_type: str) -> P
     """Raises UsageError for a cloud or an operating system that there is not."""
     from vnodectl.lint.clouds import Placement, cloud
 
-    region = settings.location or settings.region or ""
-    if name.lower() == "azure" and region:
+    region = (settings.region if name == "alibaba" else settings.location) or ""
+    if name == "azure" and region:
         from vnodectl.connector.names import azure_region
 
         region = azure_region(region)
-    place = Placement(name.lower(), os_type.capitalize(), region, wanted.subnet, wanted.gpu_sku)
+    place = Placement(name, os_type.capitalize(), region, wanted.subnet, wanted.gpu_sku)
     cloud(place)
     return place
 
@@ -195,25 +223,33 @@ async def _lint(settings: Settings, wanted: Wanted, place: Placement) -> Report:
     from vnodectl.lint.online import ask
 
     async with AsyncExitStack() as stack:
-        if wanted.live:
+        if wanted.files is None:
             from vnodectl.kube.config import connect
 
             kube = await stack.enter_async_context(await connect(settings.kubeconfig, settings.context))
-            place = await _as_installed(kube, place)
-            given = await _live(kube, wanted, cloud(place))
+            place, unread = await _as_installed(kube, place)
+            given = await _live(kube, wanted, cloud(place), unread)
         else:
-            given = _files(wanted, cloud(place))
+            given = _files(wanted.files, wanted, cloud(place))
         there = given.cloud
         judged = engine.judge(given)
         images: Images | None = None
-        if wanted.live and wanted.images and judged and not wanted.offline:
+        if wanted.files is None and wanted.images and judged and not wanted.offline:
             images = await _images(stack, settings, there)
             await images.look(judged)
             # What the images say of themselves decides about commands: everything is judged again with that.
             given = replace(given, cloud=cloud(replace(place, images=images.configs)))
             judged = engine.judge(given)
         says = await _azure(stack, settings) if there.name == "azure" and not wanted.offline else None
-        asked = await ask(judged, given.cloud, says=says, registry=images, offline=wanted.offline)
+        asked = await ask(
+            judged,
+            given.cloud,
+            says=says,
+            registry=images,
+            live=wanted.files is None,
+            offline=wanted.offline,
+            withheld=given.known.withheld,
+        )
         return engine.report(given, judged, asked.notes, asked.skipped)
 
 
@@ -227,84 +263,47 @@ async def _images(stack: AsyncExitStack, settings: Settings, there: Cloud) -> Im
     return Images(ImageRegistry(lambda: http, LoopTimer()), there.os)
 
 
-def _files(wanted: Wanted, cloud: Cloud) -> Input:
-    from vnodectl.lint import asked
-    from vnodectl.lint.documents import Unreadable, read
+def _files(files: Files, wanted: Wanted, cloud: Cloud) -> Input:
     from vnodectl.lint.engine import Input
     from vnodectl.lint.landing import virtual_node
-    from vnodectl.lint.model import Finding
 
-    sources: list[Source] = []
-    broken: list[Finding] = []
-    rule = asked.UNREADABLE
-    for name, text in wanted.texts:
-        try:
-            sources += read(text, name)
-        except Unreadable as error:
-            broken.append(Finding(name, error.line, "", rule.code, rule.severity, error.message, rule.remedy))
-    return Input(sources, cloud, virtual_node(cloud.taint, cloud.os), wanted.ignore, broken)
+    node = virtual_node(cloud.taint, cloud.os)
+    return Input(files.sources, cloud, node, wanted.ignore, files.findings)
 
 
-def _texts(names: Sequence[str]) -> list[tuple[str, str]]:
-    """The files' names and texts; of a directory everything that looks like manifests.
-
-    Read before there is an event loop: in one, a signal would not end the wait for a terminal or a pipe.
-    """
-    found: list[tuple[str, str]] = []
-    for name in names:
-        if not name:
-            raise UsageError(
-                "a file has no name", hint="an empty argument is often a variable that is not set"
-            )
-        if name == "-":
-            found.append(("-", sys.stdin.read()))
-            continue
-        path = Path(name)
-        inside = sorted(one for one in path.rglob("*") if one.suffix in _SUFFIXES and one.is_file())
-        for one in inside if path.is_dir() else [path]:
-            try:
-                found.append((str(one), one.read_text(encoding="utf-8-sig")))
-            except OSError as error:
-                raise UsageError(f"{one}: {error.strerror}") from error
-            except UnicodeDecodeError as error:
-                raise UsageError(f"{one} is not UTF-8 text") from error
-    return found
-
-
-async def _as_installed(kube: KubeClient, place: Placement) -> Placement:
-    """The settings of the connector that is there, where there is one: its subnet, its GPUs, its profile."""
+async def _as_installed(kube: KubeClient, place: Placement) -> tuple[Placement, Unread]:
+    """The settings of the connector that is there, where there is one: its subnet, its GPUs, its profile; and
+    what may not be read of them."""
     from vnodectl.lint import live
     from vnodectl.lint.clouds import cloud
 
-    found = await live.connectors(kube, place.cloud, place.os_type)
-    if not found:
-        return place
-    if len(found) > 1:
-        others = ", ".join(one.name for one in found[1:])
-        note(f"{found[0].name} decides about pods here; not looked at: {others}")
-    profile = await live.profile(kube) if place.cloud == "alibaba" else None
-    installed = replace(place, environment=found[0].environment, profile=profile)
+    said = await live.settings(kube, place.cloud, place.os_type)
+    if not said.connectors:
+        return place, said.unread
+    first, *others = said.connectors
+    if others:
+        names = ", ".join(one.name for one in others)
+        note(f"{first.name} decides about pods here; not looked at: {names}")
+    installed = replace(place, environment=first.environment, profile=said.profile)
     try:
         cloud(installed)
     except UsageError as error:
-        note(f"the settings of {found[0].name} are not used: {error.message}")
-        return place
-    return installed
+        note(f"the settings of {first.name} are not used: {error.message}")
+        return place, said.unread
+    return installed, said.unread
 
 
-async def _live(kube: KubeClient, wanted: Wanted, there: Cloud) -> Input:
+async def _live(kube: KubeClient, wanted: Wanted, there: Cloud, unread: Unread) -> Input:
     from vnodectl.lint import live
     from vnodectl.lint.engine import Input, namespaces
     from vnodectl.lint.landing import virtual_node
 
     found = await live.read(kube, wanted.namespace)
-    for kind, message in found.unread:
-        note(f"{kind} objects were not looked at: {message}")
     node = virtual_node(there.taint, there.os, found.nodes)
     known = await live.at_hand(
         kube, found.sources, node, namespaces(found.sources), pull_secrets=wanted.images
     )
-    return Input(found.sources, there, node, wanted.ignore, known=known)
+    return Input(found.sources, there, node, wanted.ignore, unread=(*found.unread, *unread), known=known)
 
 
 async def _azure(stack: AsyncExitStack, settings: Settings) -> CloudSays | None:
@@ -321,19 +320,30 @@ async def _azure(stack: AsyncExitStack, settings: Settings) -> CloudSays | None:
         return None
 
 
-def _show(report: Report, output: LintFormat) -> None:
+def _show(report: Report, output: LintFormat, notes: Sequence[str]) -> None:
     from vnodectl.lint import render
+    from vnodectl.lint.plain import plain
 
-    for code, reason in report.skipped:
-        note(f"skipped {code}: {reason}")
+    for text in notes:
+        note(plain(text))
+    for what, reason in report.unread if output is not LintFormat.TABLE else ():
+        note(plain(f"not looked at: {what}: {reason}"))
+    for code, reason in report.skipped if report.pods else ():
+        note(plain(f"skipped {code}: {reason}"))
     if output is LintFormat.JSON:
-        sys.stdout.write(json.dumps(report.document(), indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(_json(report.document()))
     elif output is LintFormat.SARIF:
-        sys.stdout.write(json.dumps(render.sarif(report), indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(_json(render.sarif(report)))
     elif output is LintFormat.JUNIT:
         sys.stdout.write(_junit(report))
     else:
         sys.stdout.write(render.table(report))
+
+
+def _json(document: dict[str, Any]) -> str:
+    from vnodectl.lint.plain import plain_json
+
+    return plain_json(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
 
 
 def _junit(report: Report) -> str:
@@ -353,6 +363,7 @@ def _junit(report: Report) -> str:
         )
         for one in report.findings
     ]
+    cases += [Case("vnodectl", what, skipped=f"not looked at: {reason}") for what, reason in report.unread]
     return document("vnodectl lint", cases or [Case("vnodectl", "lint")], 0.0)
 
 

@@ -12,9 +12,9 @@ _UNSUPPORTED = "UnsupportedField"
 UNREADABLE = Rule(
     "VN-L-001",
     "unreadable",
-    "The file is not YAML or JSON",
-    "Nothing of the rest of such a file can be judged.",
-    "Mend the syntax at the line that is named; of a Helm chart lint the output of helm template.",
+    "A document is not YAML or JSON, or is no object of Kubernetes",
+    "Such a document cannot be judged; the others of its file are.",
+    "Mend it at the line that is named; of a Helm chart lint the output of helm template.",
 )
 INVALID = Rule(
     "VN-L-002",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -219,15 +220,33 @@ class Landed:
     annotations: JSON
 
 
-def about(body: JSON, cloud: Cloud, landed: list[Landed]) -> Iterator[Note]:
+class Landings:
+    """What can land, by namespace and label: of many Services, none has to look at every workload."""
+
+    def __init__(self, landed: Iterable[Landed]) -> None:
+        self._by_namespace: defaultdict[str, list[Landed]] = defaultdict(list)
+        self._by_label: defaultdict[tuple[str, str, str], list[Landed]] = defaultdict(list)
+        for one in landed:
+            self._by_namespace[one.namespace].append(one)
+            for key, value in one.labels.items():
+                self._by_label[(one.namespace, key, str(value))].append(one)
+
+    def candidates(self, namespace: str, labels: JSON) -> Sequence[Landed]:
+        """Those of a namespace that may have all these labels."""
+        found = [self._by_label.get((namespace, key, str(value)), ()) for key, value in labels.items()]
+        return min(found, key=len, default=self._by_namespace.get(namespace, ()))
+
+
+def about(body: JSON, cloud: Cloud, landed: Landings) -> Iterator[Note]:
     """What a NetworkPolicy or a Service means to pods of the virtual node. Paths are in the object."""
     metadata = mapping(body.get("metadata"))
     namespace = str(metadata.get("namespace") or "default")
     spec = mapping(body.get("spec"))
-    there = [one for one in landed if one.namespace == namespace]
     group = str(body.get("apiVersion") or "").rpartition("/")[0]
     if body.get("kind") == "NetworkPolicy" and group == "networking.k8s.io":
-        hit = [one for one in there if selects(mapping(spec.get("podSelector")), one.labels)]
+        selector = mapping(spec.get("podSelector"))
+        there = landed.candidates(namespace, mapping(selector.get("matchLabels")))
+        hit = [one for one in there if selects(selector, one.labels)]
         if hit:
             yield Note(
                 rules.NETWORK_POLICY,
@@ -236,7 +255,8 @@ def about(body: JSON, cloud: Cloud, landed: list[Landed]) -> Iterator[Note]:
             )
     elif body.get("kind") == "Service" and not group:
         selector = mapping(spec.get("selector"))
-        hit = [one for one in there if selector and selector.items() <= one.labels.items()]
+        there = landed.candidates(namespace, selector) if selector else ()
+        hit = [one for one in there if selector.items() <= one.labels.items()]
         if hit:
             yield from _service(spec, cloud, hit)
 

@@ -2,11 +2,13 @@
 
 Values are read as the API server's tools read them (YAML 1.1 into JSON): dates stay text, numbers keep
 their digits. Anchors, aliases and merge keys are followed; what came through an alias has the line where it
-is written.
+is written; of a key that is written twice the last one counts. A stream is taken apart before it is parsed,
+as kubectl does it, so that what is wrong with one document says nothing of the others.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,12 +24,22 @@ _MOST_REPEATED = 100_000
 _PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB]\w\w)\\u([dD][c-fC-F]\w\w)")
 """A character beyond U+FFFF as JSON escapes it; YAML has another way."""
 
+_MARKER = re.compile(r"^---(?=\s|\Z)", re.MULTILINE)
+"""Where a document begins: YAML allows such a line nowhere else, not even within a text."""
+
+_MARK = re.compile(r"^\ufeff", re.MULTILINE)
+"""Byte order marks, at the beginning of each file that was put into a stream."""
+
+_BRACKET = re.compile(r"(?:---)?\s*([{\[])")
+_DOCUMENT = "the document"
+_DECODER = json.JSONDecoder()
+
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
 
 
 class Unreadable(Exception):
-    """A file that is not YAML or JSON. `line` counts from 1."""
+    """A document that cannot be looked at. `line` counts from 1."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)
@@ -72,25 +84,92 @@ class Source:
         return 0
 
 
-def read(text: str, file: str) -> list[Source]:
-    """Every object of a file, those of Lists one by one. Raises Unreadable."""
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a file has.
+
+    `broken` are documents that are not YAML or JSON; `foreign` those that are, and yet no objects of
+    Kubernetes: text, lists, what has one of `kind` and `apiVersion`. Objects with neither are among the
+    `sources`, and nothing is said of them. `kubernetes` tells whether there is an object of Kubernetes.
+    """
+
+    sources: tuple[Source, ...]
+    broken: tuple[Unreadable, ...] = ()
+    foreign: tuple[Unreadable, ...] = ()
+    kubernetes: bool = False
+
+
+def read(text: str, file: str) -> Contents:
+    """Every object of a file, those of Lists one by one."""
+    sources: list[Source] = []
+    broken: list[Unreadable] = []
+    foreign: list[Unreadable] = []
+    kubernetes = False
+    for before, document in _documents(_MARK.sub("", text) if "\ufeff" in text else text):
+        try:
+            for node in _nodes(document, before):
+                lines: dict[Steps, int] = {}
+                body = _Builder(lines, before).build(node, (), ())
+                kubernetes |= isinstance(body, dict) and not lacking(body)
+                sources += _objects(body, lines, file, foreign)
+        except Unreadable as error:
+            broken.append(error)
+        except RecursionError:
+            broken.append(Unreadable("is nested too deeply", before + 1))
+    return Contents(tuple(sources), tuple(broken), tuple(foreign), kubernetes)
+
+
+def _documents(text: str) -> Iterator[tuple[int, str]]:
+    """The documents of a stream, each with the number of lines before it."""
+    before = start = 0
+    for match in _MARKER.finditer(text):
+        at = match.start()
+        while at and text.startswith("%", above := text.rfind("\n", 0, at - 1) + 1):
+            at = above  # directives belong to what follows them
+        if at > start:
+            yield from _values(text[start:at], before)
+            before += text.count("\n", start, at)
+            start = at
+    yield from _values(text[start:], before)
+
+
+def _values(document: str, before: int) -> Iterator[tuple[int, str]]:
+    """A document or, where JSON objects follow one another (`jq -c`), each: YAML has no such thing."""
+    start = 0
+    while match := _BRACKET.match(document, start):
+        try:
+            _, end = _DECODER.raw_decode(document, match.start(1))
+        except (ValueError, RecursionError):
+            break
+        if not _BRACKET.match(document, end):
+            break
+        yield before, document[start:end]
+        before += document.count("\n", start, end)
+        start = end
+    yield before, document[start:]
+
+
+def _nodes(document: str, before: int) -> Iterator[Any]:
+    """The YAML nodes of one document: none where it is empty. Raises Unreadable."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+    if _BRACKET.match(document):
         # JSON may be indented by tabs, which YAML forbids; within its texts there can be none.
-        text = _PAIR.sub(_character, text.replace("\t", " "))
-    found: list[Source] = []
+        document = _PAIR.sub(_character, document.replace("\t", " "))
     try:
-        for node in yaml.compose_all(text, Loader=loader):
-            if node is not None:
-                found += _objects(node, file)
+        for node in yaml.compose_all(document, Loader=loader):
+            if node is not None and node.tag != f"{_TAG}null":
+                yield node
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise Unreadable(_words(error), mark.line + 1 if mark else 1) from None
+        raise Unreadable(_words(error), before + (mark.line + 1 if mark else 1)) from None
+    except yaml.reader.ReaderError as error:
+        read_so_far = document.encode()[: error.position] if isinstance(error.position, int) else b""
+        what = f"U+{error.character:04X} may not be" if isinstance(error.character, int) else error.reason
+        raise Unreadable(f"{what} in YAML", before + read_so_far.count(b"\n") + 1) from None
     except yaml.YAMLError as error:
-        raise Unreadable(f"is not text that YAML allows: {type(error).__name__}", 1) from None
-    except RecursionError:
-        raise Unreadable("is nested too deeply", 1) from None
-    return found
+        raise Unreadable(f"is not text that YAML allows: {type(error).__name__}", before + 1) from None
+    except UnicodeEncodeError:
+        raise Unreadable("is not UTF-8 text", before + 1) from None
 
 
 def _character(match: re.Match[str]) -> str:
@@ -102,41 +181,59 @@ def _words(error: yaml.MarkedYAMLError) -> str:
     return " ".join(filter(None, (error.context, error.problem))) or "is not YAML"
 
 
-def _objects(node: Any, file: str) -> Iterator[Source]:
-    lines: dict[Steps, int] = {}
-    body = _Builder(lines).build(node, (), ())
+def lacking(body: JSON) -> tuple[str, ...]:
+    """What makes an object one of Kubernetes, and is not there as text."""
+    return tuple(key for key in ("apiVersion", "kind") if not body.get(key) or not isinstance(body[key], str))
+
+
+def _called(value: Any) -> str:
+    kinds = (
+        (list, "a list"),
+        (str, "text"),
+        (bool, "true or false"),
+        (int | float, "a number"),
+        (dict, "an object"),
+    )
+    return next((name for kind, name in kinds if isinstance(value, kind)), "nothing")
+
+
+def _objects(
+    body: Any, lines: dict[Steps, int], file: str, foreign: list[Unreadable], what: str = _DOCUMENT
+) -> Iterator[Source]:
+    """The object, or those of a List: `kind: List` and `kind: PodList` alike. What is none is `foreign`."""
     if not isinstance(body, dict):
+        foreign.append(Unreadable(f"{what} is {_called(body)}, not an object", lines.get((), 1)))
         return
-    yield from _unlisted(Source(file, body, lines))
-
-
-def _unlisted(source: Source) -> Iterator[Source]:
-    """The object, or those of a List: `kind: List` and `kind: PodList` alike."""
-    items = source.body.get("items")
-    if not (str(source.body.get("kind") or "").endswith("List") and isinstance(items, list)):
-        yield source
+    absent = lacking(body)
+    if len(absent) == 1 or (absent and what != _DOCUMENT):
+        foreign.append(Unreadable(f"{what} has no {' and no '.join(absent)}", lines.get((), 1)))
+    kind, items = str(body.get("kind") or ""), body.get("items")
+    if not (kind.endswith("List") and isinstance(items, list)):
+        if kind == "List" and items is not None:
+            foreign.append(
+                Unreadable(f"items of the List is {_called(items)}, not a list", lines[("items",)])
+            )
+        yield Source(file, body, lines)
         return
     by_item: list[dict[Steps, int]] = [{} for _ in items]
-    for steps, line in source.lines.items():
+    for steps, line in lines.items():
         if len(steps) >= 2 and steps[0] == "items" and isinstance(steps[1], int):
             by_item[steps[1]][steps[2:]] = line
-    kind = str(source.body.get("kind"))
     for index, item in enumerate(items):
-        if isinstance(item, dict):
-            if not item.get("kind") and kind != "List":  # the API server leaves it out in typed lists
-                item = {
-                    **item,
-                    "kind": kind.removesuffix("List"),
-                    "apiVersion": source.body.get("apiVersion"),
-                }
-            yield from _unlisted(Source(source.file, item, by_item[index]))
+        if isinstance(item, dict) and not item.get("kind") and kind != "List":
+            # The API server leaves it out in typed lists.
+            item = {**item, "kind": kind.removesuffix("List"), "apiVersion": body.get("apiVersion")}
+        elif not isinstance(item, dict) and kind != "List":
+            continue  # a custom object that happens to be called so
+        yield from _objects(item, by_item[index], file, foreign, f"items[{index}] of the List")
 
 
 class _Builder:
-    """Values from YAML nodes; notes the line of each."""
+    """Values from YAML nodes; notes the line of each. `before` is how many lines are before the document."""
 
-    def __init__(self, lines: dict[Steps, int]) -> None:
+    def __init__(self, lines: dict[Steps, int], before: int) -> None:
         self._lines = lines
+        self._first = before + 1
         self._left = _MOST_REPEATED
         self._seen: set[int] = set()
 
@@ -144,7 +241,7 @@ class _Builder:
         """`line` is that of the key, where there is one: it says more than the first line of the value."""
         self._left -= id(node) in self._seen
         self._seen.add(id(node))
-        here = node.start_mark.line + 1
+        here = node.start_mark.line + self._first
         if self._left < 0:
             raise Unreadable("has too many values once its aliases are followed", here)
         if id(node) in above:
@@ -171,12 +268,12 @@ class _Builder:
                 parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
                 for part in reversed(parts):
                     if not isinstance(part, yaml.MappingNode) or id(part) in above:
-                        raise Unreadable("<< merges mappings only", key.start_mark.line + 1)
+                        raise Unreadable("<< merges mappings only", key.start_mark.line + self._first)
                     merged |= self._pairs(part, (*above, id(part)))
                 continue
             if not isinstance(key, yaml.ScalarNode):
-                raise Unreadable("a key must be text", key.start_mark.line + 1)
-            own[key.value] = (value, key.start_mark.line + 1)
+                raise Unreadable("a key must be text", key.start_mark.line + self._first)
+            own[key.value] = (value, key.start_mark.line + self._first)
         return {**merged, **own}
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from vnodectl.lint import asked as rules
 from vnodectl.lint import beyond, catalogue, patches
-from vnodectl.lint.beyond import Landed
+from vnodectl.lint.beyond import Landed, Landings
 from vnodectl.lint.clouds import Cloud
-from vnodectl.lint.documents import Source
+from vnodectl.lint.documents import Source, lacking
 from vnodectl.lint.landing import Landing, VirtualNode, landing
 from vnodectl.lint.manifest import Known
 from vnodectl.lint.model import JSON, Finding, Report, Steps
@@ -25,21 +25,26 @@ IGNORE = "vnodectl.io/lint-ignore"
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A workload that can land, with what the translator said: what the cloud may still be asked about."""
+    """A workload that can land, where, and what was said of it. `found` has what a cloud may still be asked
+    about, and no more: with the environments of all pods there would be no room for a large cluster."""
 
     work: Workload
     found: Translated
+    where: Landing
+    notes: tuple[beyond.Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """`read` are findings made while reading. `known` are objects at hand besides the sources."""
+    """`read` are findings made while reading, `unread` (what, why) of what could not be. `known` are objects
+    at hand besides the sources."""
 
     sources: Sequence[Source]
     cloud: Cloud
     node: VirtualNode
     ignore: frozenset[str] = frozenset()
     read: Sequence[Finding] = ()
+    unread: Sequence[tuple[str, str]] = ()
     known: Known = field(default_factory=Known)
 
 
@@ -50,10 +55,19 @@ def judge(given: Input) -> list[Judged]:
     found: list[Judged] = []
     for source in given.sources:
         work = workload(source)
-        if work is None or landing(work, given.node, spaces.get(work.namespace, {})) is Landing.AWAY:
+        if work is None:
             continue
-        found.append(Judged(work, translate(work, given.cloud, known)))
+        where = landing(work, given.node, spaces.get(work.namespace, {}))
+        if where is not Landing.AWAY:
+            found.append(_judged(work, where, given.cloud, known))
     return found
+
+
+def _judged(work: Workload, where: Landing, cloud: Cloud, known: Known) -> Judged:
+    made = translate(work, cloud, known)
+    if made.broken or _strays(work, where):
+        return Judged(work, made.outlined(), where)
+    return Judged(work, made.outlined(), where, tuple(beyond.notes(work, cloud, made, known)))
 
 
 def report(
@@ -63,22 +77,22 @@ def report(
     skipped: Sequence[tuple[str, str]] = (),
 ) -> Report:
     """Everything found, sorted by place. `online` are notes that took asking the cloud."""
-    spaces = namespaces(given.sources)
-    known = _known(given.sources, given.known)
     made: list[tuple[Source, frozenset[str], Finding]] = []
     landed: list[Landed] = []
+    asked: dict[int, list[beyond.Note]] = {}
+    for whose, note in online:
+        asked.setdefault(id(whose), []).append(note)
     for one in judged:
         work = one.work
-        where = landing(work, given.node, spaces.get(work.namespace, {}))
-        asked = [note for whose, note in online if whose is one]
         ignore = given.ignore | _annotated(work.source.body) | _annotated(work.pod)
-        made += [(work.source, ignore, finding) for finding in _of(one, where, given, known, asked)]
-        if not _strays(work, where):
+        made += [(work.source, ignore, finding) for finding in _of(one, given, asked.get(id(one), ()))]
+        if not _strays(work, one.where):
             annotations = mapping(mapping(work.pod.get("metadata")).get("annotations"))
             landed.append(Landed(f"{work.kind} {work.name}", work.namespace, work.labels, annotations))
+    landings = Landings(landed)
     for source in given.sources:
         ignore = given.ignore | _annotated(source.body)
-        for note in beyond.about(source.body, given.cloud, landed):
+        for note in beyond.about(source.body, given.cloud, landings):
             made.append((source, ignore, _finding(source, note.rule, note.at, note.message)))
         for unknown in _unknown_ignores(source):
             made.append((source, ignore, unknown))
@@ -86,18 +100,17 @@ def report(
     kept |= {finding for finding in given.read if finding.code not in given.ignore}
     return Report(
         findings=tuple(sorted(kept)),
-        objects=len(given.sources),
+        objects=sum(not lacking(source.body) for source in given.sources),
         pods=len(judged),
         suppressed=len({finding for _, _, finding in made} - kept),
         skipped=tuple(skipped),
+        unread=tuple(sorted({*given.unread, *given.known.unread})),
     )
 
 
-def _of(
-    one: Judged, where: Landing, given: Input, known: Known, asked: Sequence[beyond.Note]
-) -> list[Finding]:
+def _of(one: Judged, given: Input, asked: Sequence[beyond.Note]) -> list[Finding]:
     """The findings of one workload."""
-    work, cloud = one.work, given.cloud
+    work, where, cloud = one.work, one.where, given.cloud
     found = _placement(work, where, given.node)
     if _strays(work, where):
         return found  # what its pods would lack on a virtual node is beside the point
@@ -109,7 +122,7 @@ def _of(
     if one.found.broken:
         found.append(_finding(work.source, rules.INVALID, work.steps(one.found.at), one.found.broken, work))
         return found
-    for note in (*beyond.notes(work, cloud, one.found, known), *asked):
+    for note in (*one.notes, *asked):
         at = note.at if note.of_object else work.steps(note.at)
         if at not in seen:
             found.append(_finding(work.source, note.rule, at, note.message, work))
@@ -166,7 +179,7 @@ def _known(sources: Sequence[Source], besides: Known) -> Known:
         kind: {} for kind in ("ConfigMap", "Secret", "PersistentVolumeClaim")
     }
     volumes: dict[str, JSON] = dict(besides.volumes)
-    services: dict[str, tuple[JSON, ...]] = dict(besides.services)
+    services = {namespace: list(found) for namespace, found in besides.services.items()}
     for source in sources:
         body = source.body
         if body.get("apiVersion") != "v1":
@@ -178,11 +191,11 @@ def _known(sources: Sequence[Source], besides: Known) -> Known:
         elif body.get("kind") == "PersistentVolume":
             volumes[str(metadata.get("name"))] = body
         elif body.get("kind") == "Service":
-            services[namespace] = (*services.get(namespace, ()), _addressed(body))
+            services.setdefault(namespace, []).append(_addressed(body))
     return Known(
         config_maps={**besides.config_maps, **kinds["ConfigMap"]},
         secrets={**besides.secrets, **kinds["Secret"]},
-        services=services,
+        services={namespace: tuple(found) for namespace, found in services.items()},
         claims={**besides.claims, **kinds["PersistentVolumeClaim"]},
         volumes=volumes,
     )

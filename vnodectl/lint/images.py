@@ -27,6 +27,7 @@ class Images:
         self._registry = registry
         self._system = system
         self._configs: dict[str, ImageConfig] = {}
+        self._said: dict[tuple[str, RegistryCredential | None], str | CloudUnreachable] = {}
 
     @property
     def configs(self) -> Mapping[str, ImageConfig]:
@@ -45,24 +46,37 @@ class Images:
 
         async def look_at(image: str, credentials: Sequence[RegistryCredential]) -> None:
             async with slots:
-                with suppress(VnodectlError):  # asked again, and told then
+                with suppress(VnodectlError):  # told when it is asked for
                     await self.refusal(image, credentials)
 
         async with asyncio.TaskGroup() as group:
             for image, credentials in sorted(wanted, key=lambda one: one[0]):
                 if image:
                     group.create_task(look_at(image, credentials), name=f"lint image {image}")
+        # Who did not answer is asked once more.
+        self._said = {key: said for key, said in self._said.items() if isinstance(said, str)}
 
     async def refusal(self, image: str, credentials: Sequence[RegistryCredential]) -> str:
-        """Why it cannot be pulled, or "". Raises CloudUnreachable where its registry does not answer."""
+        """Why it cannot be pulled, or "". Raises CloudUnreachable where its registry does not answer.
+
+        The same for every pod with that image and credential: a thousand of them are one question.
+        """
+        key = (image, next(iter(by_host([image], credentials).values()), None))
+        if key not in self._said:
+            self._said[key] = await self._ask(*key)
+        said = self._said[key]
+        if isinstance(said, CloudUnreachable):
+            raise CloudUnreachable(said.message)
+        return said
+
+    async def _ask(self, image: str, credential: RegistryCredential | None) -> str | CloudUnreachable:
         from vnodectl.providers.image_registry import ImageUnknown, Platform
 
-        credential = next(iter(by_host([image], credentials).values()), None)
         try:
             self._configs[image] = await self._registry.config(image, Platform(self._system), credential)
         except ImageUnknown as error:
             busy = error.status == 429 or error.status >= 500
             if busy or not (error.status or error.final):
-                raise CloudUnreachable(f"{image}: {error}") from error
+                return CloudUnreachable(f"{image}: {error}")
             return str(error)
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -46,6 +46,7 @@ _KINDS: Mapping[str, tuple[str, Resource]] = {
 CLAIMS = Resource("/api/v1", "persistentvolumeclaims")
 VOLUMES = Resource("/api/v1", "persistentvolumes", namespaced=False)
 _CONNECTORS = "app.kubernetes.io/name=vnode-connector"
+_CONNECTOR = "Deployments of connectors"
 _PROVIDERS = {AZURE: "aci", ALIBABA: "eci"}
 _HALF = "VNODECTL_ACI_LOG_ANALYTICS"
 """Settings of which one half is in a Secret, and which decide about no pod."""
@@ -163,12 +164,37 @@ class Connector:
     environment: Mapping[str, str]
 
 
-async def connectors(kube: Reader, cloud: str, os_type: str) -> list[Connector]:
-    """The connectors of the cluster for that cloud and OS type, by name; [] for who may not look."""
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What decides about pods besides themselves; `unread` (what, why) of what may not be read of it.
+
+    `connectors` are those of one cloud and OS type, by name; `profile` is the ConfigMap of the cluster's ECI
+    settings, where there is one.
+    """
+
+    connectors: tuple[Connector, ...] = ()
+    profile: JSON | None = None
+    unread: tuple[tuple[str, str], ...] = ()
+
+
+async def settings(kube: Reader, cloud: str, os_type: str) -> Settings:
+    """What a connector of the cluster is set to."""
     try:
         found, _ = await kube.list(DEPLOYMENTS.path(), {"labelSelector": _CONNECTORS})
-    except (Forbidden, NotFound):
-        return []
+    except Forbidden as error:
+        return Settings(unread=((_CONNECTOR, error.message),))
+    made = _connectors(found, cloud, os_type)
+    if cloud != ALIBABA or not made:
+        return Settings(made)
+    try:
+        return Settings(made, await kube.get(CONFIG_MAPS.path(PROFILE_NAMESPACE, PROFILE)))
+    except NotFound:
+        return Settings(made)
+    except Forbidden as error:
+        return Settings(made, unread=((f"ConfigMap {PROFILE_NAMESPACE}/{PROFILE}", error.message),))
+
+
+def _connectors(found: Sequence[JSON], cloud: str, os_type: str) -> tuple[Connector, ...]:
     made = []
     for one in found:
         spec = mapping(mapping(mapping(one.get("spec")).get("template")).get("spec"))
@@ -183,15 +209,7 @@ async def connectors(kube: Reader, cloud: str, os_type: str) -> list[Connector]:
             os_type,
         ):
             made.append(Connector(str(mapping(one.get("metadata")).get("name")), variables))
-    return sorted(made, key=lambda one: one.name)
-
-
-async def profile(kube: Reader) -> JSON | None:
-    """The ConfigMap of the cluster's ECI settings; None where there is none, or it may not be read."""
-    try:
-        return await kube.get(CONFIG_MAPS.path(PROFILE_NAMESPACE, PROFILE))
-    except (Forbidden, NotFound):
-        return None
+    return tuple(sorted(made, key=lambda one: one.name))
 
 
 async def at_hand(
@@ -203,7 +221,8 @@ async def at_hand(
     pull_secrets: bool,
 ) -> Known:
     """The ConfigMaps and claims that pods of the virtual node name, the volumes of those claims and, where
-    asked for, pull secrets; no other Secret is read. What cannot be read is left out."""
+    asked for, pull secrets; no other Secret is read. What is not there is left out, and what may not be read
+    is told."""
     maps: set[tuple[str, str]] = set()
     claims: set[tuple[str, str]] = set()
     secrets: set[tuple[str, str]] = set()
@@ -218,26 +237,50 @@ async def at_hand(
             pulls = objects(work.spec.get("imagePullSecrets"))
             secrets |= {(work.namespace, str(one["name"])) for one in pulls if one.get("name")}
     bound = await _each(kube, CLAIMS, claims)
-    volumes = {str(mapping(one.get("spec")).get("volumeName") or "") for one in bound.values()} - {""}
+    volumes = {str(mapping(one.get("spec")).get("volumeName") or "") for one in bound.bodies.values()} - {""}
     found = await _each(kube, VOLUMES, {("", name) for name in volumes})
+    read_maps = await _each(kube, CONFIG_MAPS, maps)
+    read_secrets = await _each(kube, SECRETS, secrets)
+    reads = {
+        "PersistentVolumeClaim": bound,
+        "PersistentVolume": found,
+        "ConfigMap": read_maps,
+        "Secret": read_secrets,
+    }
     return Known(
-        config_maps=await _each(kube, CONFIG_MAPS, maps),
-        secrets=await _each(kube, SECRETS, secrets),
-        claims=bound,
-        volumes={name: body for (_, name), body in found.items()},
+        config_maps=read_maps.bodies,
+        secrets=read_secrets.bodies,
+        claims=bound.bodies,
+        volumes={name: body for (_, name), body in found.bodies.items()},
+        unread=tuple((kind, next(iter(one.refused.values()))) for kind, one in reads.items() if one.refused),
+        withheld=frozenset(read_secrets.refused),
     )
 
 
-async def _each(kube: Reader, resource: Resource, keys: set[tuple[str, str]]) -> dict[tuple[str, str], JSON]:
+@dataclass(frozen=True, slots=True)
+class _Each:
+    """Objects by (namespace, name); of those that may not be read, what the API server said."""
+
+    bodies: dict[tuple[str, str], JSON]
+    refused: dict[tuple[str, str], str]
+
+
+async def _each(kube: Reader, resource: Resource, keys: set[tuple[str, str]]) -> _Each:
     """A few at a time."""
     slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(key: tuple[str, str]) -> tuple[tuple[str, str], JSON | None]:
+    async def one(key: tuple[str, str]) -> JSON | str | None:
         try:
             async with slots:
-                return key, await kube.get(resource.path(*key))
-        except (Forbidden, NotFound):
-            return key, None
+                return await kube.get(resource.path(*key))
+        except NotFound:
+            return None
+        except Forbidden as error:
+            return error.message
 
-    found = await _all(*(one(key) for key in sorted(keys)))
-    return {key: body for key, body in found if body is not None}
+    ordered = sorted(keys)
+    found = dict(zip(ordered, await _all(*(one(key) for key in ordered)), strict=True))
+    return _Each(
+        {key: body for key, body in found.items() if isinstance(body, dict)},
+        {key: said for key, said in found.items() if isinstance(said, str)},
+    )

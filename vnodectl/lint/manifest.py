@@ -55,13 +55,18 @@ class Element(dict[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Objects that are at hand, by (namespace, name); services by namespace, volumes by name."""
+    """Objects that are at hand, by (namespace, name); services by namespace, volumes by name.
+
+    `unread` are (what, why) of what pods name and may not be read; `withheld` are the Secrets among it.
+    """
 
     config_maps: Mapping[tuple[str, str], JSON] = field(default_factory=dict)
     secrets: Mapping[tuple[str, str], JSON] = field(default_factory=dict, repr=False)
     services: Mapping[str, tuple[JSON, ...]] = field(default_factory=dict)
     claims: Mapping[tuple[str, str], JSON] = field(default_factory=dict)
     volumes: Mapping[str, JSON] = field(default_factory=dict)
+    unread: tuple[tuple[str, str], ...] = ()
+    withheld: frozenset[tuple[str, str]] = frozenset()
 
     def bound(self, namespace: str, claim: str) -> JSON | None:
         """The PersistentVolume of a claim; None where it is not at hand, or not bound."""

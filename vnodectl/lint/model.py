@@ -58,7 +58,7 @@ class Report:
     """Everything found, by file and line. `objects` were looked at, `pods` of them can land on the node.
 
     `suppressed` counts findings that an annotation or --ignore took away; `skipped` says, by rule code,
-    why a rule could not be asked.
+    why a rule could not be asked. `unread` are (what, why) of what may not be read: the report is partial.
     """
 
     findings: tuple[Finding, ...]
@@ -66,15 +66,25 @@ class Report:
     pods: int = 0
     suppressed: int = 0
     skipped: tuple[tuple[str, str], ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
 
     def count(self, severity: Severity) -> int:
         return sum(finding.severity is severity for finding in self.findings)
 
     def exit_code(self, *, strict: bool = False) -> int:
-        """1 where there is an error, 3 where there is a warning and `strict`, else 0."""
+        """1 where there is an error, else 0; with `strict` 3 where there is a warning, where not everything
+        could be looked at, and where there was nothing to look at.
+        """
         if self.count(Severity.ERROR):
             return EXIT_FAILED
-        return EXIT_WARNINGS if strict and self.count(Severity.WARNING) else EXIT_OK
+        doubtful = self.count(Severity.WARNING) or self.unread or not self.objects
+        return EXIT_WARNINGS if strict and doubtful else EXIT_OK
 
     def document(self) -> JSON:
-        return {"schemaVersion": SCHEMA_VERSION, "findings": [one.document() for one in self.findings]}
+        """`unread` is there only in a partial report."""
+        unread = [{"what": what, "reason": reason} for what, reason in self.unread]
+        return {
+            "schemaVersion": SCHEMA_VERSION,
+            "findings": [one.document() for one in self.findings],
+            **({"unread": unread} if unread else {}),
+        }

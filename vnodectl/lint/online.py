@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +20,9 @@ from vnodectl.runtime.provider import RegistryCredential
 
 _OFFLINE = "--offline was given"
 _ALIBABA_REGISTRIES = ".cr.aliyuncs.com"
-_NO_IMAGES = "registries are asked in a cluster only, and with --check-images"
+_NO_CLUSTER = "registries are asked in a cluster only (-n or -A), with --check-images"
+_NO_IMAGES = "registries are asked with --check-images only"
+_NO_REGION = "no region is known: give --location"
 _SIGN_IN = "nobody is signed in to the cloud"
 
 
@@ -68,25 +70,49 @@ async def ask(
     *,
     says: CloudSays | None,
     registry: Registry | None,
+    live: bool = False,
     offline: bool = False,
+    withheld: Container[tuple[str, str]] = frozenset(),
 ) -> Asked:
-    """Everything that can be asked. What is not answered is said, and costs nothing else."""
+    """Everything that can be asked. What is not answered is said, and costs nothing else.
+
+    `live` are workloads of a cluster. `withheld` are Secrets, by namespace and name, that may not be read: of
+    images that are pulled with them a registry would say what is not so.
+    """
     notes: list[tuple[Judged, Note]] = []
     skipped: list[tuple[str, str]] = []
     for rule in catalogue.RULES:
         if not rule.online or cloud.name not in rule.clouds:
             continue
-        source: object = registry if rule is rules.PULL else says
-        if offline or source is None:
-            absent = _NO_IMAGES if rule is rules.PULL else _SIGN_IN
+        absent = _absent(rule, cloud, says, registry, live=live)
+        if offline or absent:
             skipped.append((rule.code, _OFFLINE if offline else absent))
             continue
         for one in judged:
+            if rule is rules.PULL and any(key in withheld for key in _pull_secrets(one)):
+                skipped.append((rule.code, "pull secrets of pods may not be read"))
+                continue
             try:
                 notes += [(one, note) for note in await _one(rule, one, cloud, says, registry)]
             except VnodectlError as error:
                 skipped.append((rule.code, error.message))
     return Asked(tuple(notes), tuple(dict.fromkeys(skipped)))
+
+
+def _absent(
+    rule: Rule, cloud: Cloud, says: CloudSays | None, registry: Registry | None, *, live: bool
+) -> str:
+    """Why a rule cannot be asked, or ""."""
+    if rule is rules.PULL and registry is None:
+        return _NO_IMAGES if live else _NO_CLUSTER
+    if rule is not rules.PULL and says is None:
+        return _SIGN_IN
+    return _NO_REGION if rule is rules.REGION_SIZE and not cloud.region else ""
+
+
+def _pull_secrets(one: Judged) -> list[tuple[str, str]]:
+    named = objects(one.work.spec.get("imagePullSecrets"))
+    return [(one.work.namespace, str(secret["name"])) for secret in named if secret.get("name")]
 
 
 async def _one(
@@ -134,7 +160,7 @@ async def _size(one: Judged, cloud: Cloud, says: CloudSays) -> list[Note]:
         mapping(mapping(mapping(body.get("properties")).get("resources")).get("requests"))
         for body in objects(properties.get("containers"))
     ]
-    if not needs or not cloud.region:
+    if not needs:
         return []
     gpus = [mapping(need.get("gpu")) for need in needs if need.get("gpu")]
     sku = str(gpus[0].get("sku") or "") if gpus else ""

@@ -9,8 +9,12 @@ from urllib.parse import quote
 from vnodectl import __version__
 from vnodectl.lint.catalogue import RULES
 from vnodectl.lint.model import JSON, Finding, Report, Severity
+from vnodectl.lint.plain import plain
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+_WIDEST = 500
+"""Of what is shown of a path or a message in the table; the other forms have all of it."""
+
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
@@ -20,14 +24,21 @@ def table(report: Report) -> str:
     file = None
     for one in report.findings:
         if one.file != file:
-            lines += [*([""] if lines else []), one.file]
+            lines += [*([""] if lines else []), plain(one.file)]
             file = one.file
         place = f"{one.line}: " if one.line else ""
-        lines.append(f"  {one.severity.value:<7}  {one.code}  {place}{one.path}")
-        lines.append(f"           {one.message}")
+        lines.append(f"  {one.severity.value:<7}  {one.code}  {place}{_short(one.path)}")
+        lines.append(f"           {_short(one.message)}")
         if one.suggestion:
-            lines.append(f"           fix: {one.suggestion}")
-    return "\n".join([*lines, *([""] if lines else []), summary(report)]) + "\n"
+            lines.append(f"           fix: {plain(one.suggestion)}")
+    lines += [""] if lines else []
+    lines += [plain(f"not looked at: {what}: {reason}") for what, reason in report.unread]
+    return "\n".join([*lines, summary(report)]) + "\n"
+
+
+def _short(text: str) -> str:
+    shown = plain(text)
+    return shown if len(shown) <= _WIDEST else f"{shown[: _WIDEST - 1]}…"
 
 
 def summary(report: Report) -> str:
@@ -35,7 +46,8 @@ def summary(report: Report) -> str:
     said = [f"{counts[kind]} {_plural(kind.value, counts[kind])}" for kind in Severity if counts[kind]]
     looked = f"{report.objects} {_plural('object', report.objects)}, {report.pods} for virtual nodes"
     hidden = f", {report.suppressed} suppressed" if report.suppressed else ""
-    return f"{', '.join(said) or 'nothing found'}{hidden} ({looked})"
+    partial = ", but not everything was looked at" if report.unread else ""
+    return f"{', '.join(said) or 'nothing found'}{hidden} ({looked}){partial}"
 
 
 def _plural(word: str, count: int) -> str:
@@ -67,11 +79,21 @@ def sarif(report: Report) -> JSON:
                         ],
                     }
                 },
+                "invocations": [_invocation(report)],
                 "columnKind": "unicodeCodePoints",
                 "results": [_result(one, index[one.code]) for one in report.findings],
             }
         ],
     }
+
+
+def _invocation(report: Report) -> JSON:
+    """That it ran to its end; what could not be looked at are notifications."""
+    said = [
+        {"level": "warning", "message": {"text": f"not looked at: {what}: {reason}"}}
+        for what, reason in report.unread
+    ]
+    return {"executionSuccessful": True, **({"toolExecutionNotifications": said} if said else {})}
 
 
 def _result(one: Finding, rule: int) -> JSON:
@@ -100,4 +122,4 @@ def uri(file: str) -> str:
     if file == "-":
         return "stdin"
     path = PurePosixPath(file)
-    return path.as_uri() if path.is_absolute() else quote(str(path))
+    return path.as_uri() if path.is_absolute() else quote(str(path), errors="surrogateescape")

@@ -20,6 +20,9 @@ from vnodectl.runtime.provider import Rejected, ResolvedPod
 
 _MOST_ROUNDS = 400
 
+_BULKY = ("environmentVariables", "secret", "EnvironmentVar", "ConfigFileToPath")
+"""Where groups of ACI and ECI hold environments and files."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -42,6 +45,15 @@ class Translated:
     group: JSON | None = None
     broken: str = ""
     at: Steps = ("spec",)
+
+    def outlined(self) -> Translated:
+        """Without the pod's environment and files, which may be many times as large as its manifest."""
+        pod, group = self.pod, self.group
+        return replace(
+            self,
+            pod=None if pod is None else replace(pod, pod={}, env={}, volumes={}),
+            group=None if group is None else _outline(group),
+        )
 
 
 def translate(work: Workload, cloud: Cloud, known: Known) -> Translated:
@@ -84,6 +96,12 @@ def _collect(work: Workload, cloud: Cloud, known: Known, *, only: int | None = N
         # The API server lets no such pod through, so translators need not expect it.
         return Translated(tuple(problems), broken=_cause(error))
     return Translated(tuple(problems))
+
+
+def _outline(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _outline(one) for key, one in value.items() if key not in _BULKY}
+    return [_outline(one) for one in value] if isinstance(value, list) else value
 
 
 def _message(error: Rejected) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -89,6 +90,9 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         ["-n", "web", "-A"],
         ["not-there.yaml"],
         ["-", "--cloud", "gcp"],
+        ["-", "--cloud", "alibaba", "--subnet-id", "/s"],
+        ["-", "--cloud", "alibaba", "--gpu-sku", "V100"],
+        ["-", "-o", "yaml"],
         ["-", "--os-type", "Plan9"],
         ["-", "--cloud", "alibaba", "--os-type", "Windows"],
         ["-", "--os-type", "Windows", "--subnet-id", "/s"],
@@ -246,6 +250,246 @@ def test_a_cluster_of_which_nothing_may_be_read_is_not_clean(
     code, out, err = lint(capsys, "-A", "--kubeconfig", config)
     assert (code, out) == (1, "")
     assert err == f"error: {message}\nhint: ask an administrator for the right that is named\n"
+
+
+VALUES = "image: {repository: nginx}\nreplicas: 2\n"
+
+
+def told(out: str) -> list[tuple[str, int, str]]:
+    return [(Path(one["file"]).name, one["line"], one["code"]) for one in json.loads(out)["findings"]]
+
+
+@pytest.mark.parametrize("text", ["hello\n", "[1, 2]\n", "42\n", "kind: Pod\n"])
+@pytest.mark.parametrize("stdin", [True, False])
+def test_a_document_that_is_no_object_is_a_finding(
+    text: str,
+    stdin: bool,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"# a comment\n{text}")
+    monkeypatch.setattr("sys.stdin", io.StringIO(path.read_text()))
+    code, out, err = lint(capsys, "-" if stdin else str(path), "-o", "json")
+    assert (code, told(out)) == (1, [("-" if stdin else "a.yaml", 2, "VN-L-001")])
+    assert "nothing to look at" not in err
+
+
+def test_one_bad_document_loses_no_other_finding(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"{BAD}---\nhello\n---\na: [\n---\n{BAD}")
+    code, out, _ = lint(capsys, str(path), "-o", "json")
+    assert code == 1
+    assert told(out) == [
+        ("a.yaml", 8, "VN-L-020"),
+        ("a.yaml", 13, "VN-L-001"),
+        ("a.yaml", 16, "VN-L-001"),
+        ("a.yaml", 24, "VN-L-020"),
+    ]
+
+
+def test_what_is_in_a_directory_by_chance_is_left_alone(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "values.yaml").write_text(VALUES)
+    (tmp_path / "playbook.yml").write_text("- hosts: all\n")
+    (tmp_path / "kustomization.yaml").write_text("resources: [a.yaml]\n")
+    (tmp_path / "kind.yaml").write_text("kind: Cluster\n")
+    code, out, err = lint(capsys, str(tmp_path))
+    assert (code, out) == (0, "nothing found (0 objects, 0 for virtual nodes)\n")
+    assert err == f"nothing to look at in {tmp_path}: no object of Kubernetes\n"
+    (tmp_path / "web.yaml").write_text(f"{GOOD}---\nhello\n")  # a manifest, for all its mistakes
+    code, out, err = lint(capsys, str(tmp_path), "-o", "json")
+    assert (code, told(out)) == (1, [("web.yaml", 12, "VN-L-001")])
+    assert "nothing to look at" not in err
+
+
+def test_what_cannot_be_read_in_a_directory_loses_nothing_else(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("web.yaml", "closed.yaml"):
+        (tmp_path / name).write_text(BAD)
+    (tmp_path / "latin.yaml").write_bytes(b"a: 1\nb: \xe9\n")
+    (tmp_path / "locked").mkdir()
+    whole, listed = Path.read_bytes, os.scandir
+
+    def read(path: Path) -> bytes:
+        if path.name == "closed.yaml":
+            raise PermissionError(13, "Permission denied", str(path))
+        return whole(path)
+
+    def scan(path: str) -> object:
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(os, "scandir", scan)
+    code, out, _ = lint(capsys, str(tmp_path), "-o", "json")
+    expected = [("closed.yaml", 1), ("latin.yaml", 2), ("locked", 1)]
+    assert code == 1
+    assert told(out) == [*((name, line, "VN-L-001") for name, line in expected), ("web.yaml", 8, "VN-L-020")]
+    # What is named itself has to be there.
+    code, out, err = lint(capsys, str(tmp_path / "closed.yaml"))
+    assert (code, out, err) == (2, "", f"error: {tmp_path / 'closed.yaml'}: Permission denied\n")
+
+
+def test_links_that_lead_nowhere_or_in_circles(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "circle").symlink_to(tmp_path)
+    (tmp_path / "self.yaml").symlink_to(tmp_path / "self.yaml")
+    (tmp_path / "gone.yaml").symlink_to(tmp_path / "not-there")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "a.yaml").write_text(BAD)
+    code, out, _ = lint(capsys, str(tmp_path), "-o", "json")
+    assert (code, told(out)) == (1, [("a.yaml", 8, "VN-L-020")])
+    code, out, err = lint(capsys, str(tmp_path / "self.yaml"))
+    assert (code, out) == (2, "")
+    assert "self.yaml: Too many levels of symbolic links" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "it is empty"),
+        (" \n\n", "it is empty"),
+        ("---\n# no\n", "no object of Kubernetes"),
+        (VALUES, "no object of Kubernetes"),
+    ],
+)
+def test_nothing_to_look_at_is_said(
+    text: str,
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A template that failed must not look like a chart that is fine."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.yaml").write_text(GOOD)
+    code, out, err = lint(capsys, "-")
+    assert (code, out) == (0, "nothing found (0 objects, 0 for virtual nodes)\n")
+    assert err == f"nothing to look at in standard input: {reason}\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert lint(capsys, "-", "--strict")[0] == 3
+    code, _, err = lint(capsys, str(tmp_path / "empty"), str(tmp_path / "a.yaml"), "--strict")
+    assert code == 0
+    assert f"nothing to look at in {tmp_path / 'empty'}: no .yaml, .yml or .json file\n" in err
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-8"])
+def test_files_as_windows_writes_them(
+    encoding: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = BAD.replace("\n", "\r\n").encode(encoding)
+    (tmp_path / "a.yaml").write_bytes(data)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), encoding="ascii"))
+    code, out, _ = lint(capsys, "-", str(tmp_path / "a.yaml"), "-o", "json")
+    assert (code, told(out)) == (1, [("-", 8, "VN-L-020"), ("a.yaml", 8, "VN-L-020")])
+
+
+def test_with_part_of_the_rights_the_report_is_partial(
+    capsys: pytest.CaptureFixture[str], cluster: tuple[FakeApi, str]
+) -> None:
+    api, config = cluster
+    api.put("deployments", yaml.safe_load(GOOD), namespace="web")
+    api.put("namespaces", {"metadata": {"name": "web"}})
+    arguments = ("-n", "web", "--kubeconfig", config)
+    assert lint(capsys, *arguments, "--strict")[0] == 0
+    message = 'networkpolicies is forbidden: User "dev" cannot list it'
+    api.refuse = lambda _, plural, __: (
+        status(403, "Forbidden", message) if plural == "networkpolicies" else None
+    )
+    said = f"not looked at: NetworkPolicy: {message}\n"
+    for strict, expected in (((), 0), (("--strict",), 3)):
+        code, out, err = lint(capsys, *arguments, *strict)
+        assert (code, said in out, said in err) == (expected, True, False)
+    code, out, err = lint(capsys, *arguments, "-o", "json")
+    assert json.loads(out)["unread"] == [{"what": "NetworkPolicy", "reason": message}]
+    assert (code, said in err) == (0, True)
+    _, out, _ = lint(capsys, *arguments, "-o", "junit")
+    suite = ElementTree.fromstring(out)  # noqa: S314 - our own output
+    assert (suite.get("tests"), suite.get("skipped"), suite.get("failures")) == ("1", "1", "0")
+    api.put("deployments", yaml.safe_load(BAD), namespace="web")
+    assert lint(capsys, *arguments, "--strict")[0] == 1
+
+
+def test_whose_settings_are_not_known_is_told(
+    capsys: pytest.CaptureFixture[str], cluster: tuple[FakeApi, str]
+) -> None:
+    """Somebody of one namespace sees neither the nodes nor the connector."""
+    api, config = cluster
+    api.put("deployments", yaml.safe_load(GOOD), namespace="web")
+    api.put("namespaces", {"metadata": {"name": "web"}})
+    cluster_wide = {"GET /apis/apps/v1/deployments", "GET /api/v1/nodes"}
+    api.refuse = lambda *_: status(403, "Forbidden", "no") if api.requests[-1] in cluster_wide else None
+    code, out, _ = lint(capsys, "-n", "web", "--kubeconfig", config, "-o", "json", "--strict")
+    assert code == 3
+    assert json.loads(out)["unread"] == [
+        {"what": "Deployments of connectors", "reason": "no"},
+        {"what": "Node", "reason": "no"},
+    ]
+
+
+def test_what_is_skipped_in_a_cluster_is_said_in_the_words_of_one(
+    capsys: pytest.CaptureFixture[str], cluster: tuple[FakeApi, str]
+) -> None:
+    api, config = cluster
+    api.put("deployments", yaml.safe_load(GOOD), namespace="web")
+    _, _, err = lint(capsys, "-A", "--kubeconfig", config)
+    assert "skipped VN-L-070: registries are asked with --check-images only\n" in err
+    _, _, err = lint(capsys, "-n", "empty", "--check-images", "--kubeconfig", config)
+    assert "VN-L-070" not in err  # there is no image
+
+
+def test_garbage_is_searched_for_again_afterwards(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(GOOD)
+    assert lint(capsys, str(tmp_path / "a.yaml"))[0] == 0
+    assert gc.isenabled()
+    assert lint(capsys, str(tmp_path / "b.yaml"))[0] == 2
+    assert gc.isenabled()
+
+
+def test_the_cloud_of_the_environment(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(GOOD.replace("image: b", "image: b, securityContext: {privileged: true}"))
+    assert lint(capsys, str(path))[0] == 1
+    monkeypatch.setenv("VNODECTL_CLOUD", "alibaba")
+    assert lint(capsys, str(path))[0] == 0
+    assert lint(capsys, str(path), "--cloud", "Azure")[0] == 1
+
+
+@pytest.mark.parametrize("output", ["table", "json", "sarif", "junit"])
+def test_a_name_of_a_file_that_is_no_text(output: str, tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/a\xff\x1b[2J\n.yaml"
+    with open(path, "w") as file:  # noqa: PTH123 - a Path cannot be made of bytes
+        file.write(BAD)
+    command = [sys.executable, "-m", "vnodectl", "lint", "--offline", "-o", output, path]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONUTF8": "1"}, check=False)
+    assert done.returncode == 1, done.stderr
+    assert b"\x1b" not in done.stdout
+    assert "VN-L-020" in done.stdout.decode()
+    if output == "junit":
+        ElementTree.fromstring(done.stdout)  # noqa: S314 - our own output
+
+
+def test_who_reads_only_the_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("---\n".join([BAD] * 2000))
+    command = [sys.executable, "-m", "vnodectl", "lint", "--offline", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.readline()
+        running.stdout.close()
+        said = running.stderr.read()
+    assert running.returncode == 1
+    assert b"Traceback" not in said
+    assert b"Exception" not in said
 
 
 def test_an_empty_argument_is_not_the_current_directory(

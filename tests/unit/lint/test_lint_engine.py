@@ -11,6 +11,7 @@ from support.linting import SELECTED, codes, lint
 
 from vnodectl.errors import UsageError
 from vnodectl.lint import catalogue
+from vnodectl.lint.beyond import Landed, Landings
 from vnodectl.lint.clouds import Placement, cloud
 from vnodectl.lint.documents import read
 from vnodectl.lint.engine import Input, judge, report
@@ -186,6 +187,40 @@ def test_an_environment_that_no_program_starts_with() -> None:
     assert {code for code, _ in codes(found)} == {"VN-L-063"}
 
 
+def test_selectors_do_not_look_at_every_workload() -> None:
+    """Ten thousand Services of ten thousand Deployments are not a hundred million questions."""
+    landed = [
+        Landed(f"web-{number}", f"ns-{number % 2}", {"app": f"web-{number}", "tier": "web"}, {})
+        for number in range(10)
+    ]
+    found = Landings(landed)
+
+    def names(namespace: str, **labels: Any) -> list[str]:
+        return [one.name for one in found.candidates(namespace, labels)]
+
+    assert names("ns-0", app="web-4", tier="web") == ["web-4"]
+    assert names("ns-1", app="web-4") == []
+    assert names("ns-1") == names("ns-1", tier="web") == [f"web-{number}" for number in (1, 3, 5, 7, 9)]
+    assert names("ns-1", odd=["a"]) == names("nowhere") == []
+
+
+@pytest.mark.parametrize("placement", [Placement(), ALIBABA])
+def test_what_is_kept_of_a_pod_is_not_its_environment(placement: Placement) -> None:
+    """Each has the variables of all Services of its namespace."""
+    there = cloud(placement)
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"k": "CONTENT"}}
+    volumes = [{"name": "c", "configMap": {"name": "c"}}]
+    main = {"name": "main", "image": "nginx", "volumeMounts": [{"name": "c", "mountPath": "/c"}]}
+    body = workload("Deployment", containers=[main], volumes=volumes)
+    sources = read(text(body, config, *services(5)), "a.yaml").sources
+    (one,) = judge(Input(sources, there, virtual_node(there.taint, there.os)))
+    kept = repr((one.found.pod, one.found.group))
+    assert "SERVICE_3" not in kept
+    assert "CONTENT" not in kept
+    assert "Q09OVEVOVA" not in kept  # the same in base64
+    assert "nginx" in kept
+
+
 # --- suppression ------------------------------------------------------------------------------------
 
 
@@ -315,6 +350,6 @@ def test_whatever_is_written_lint_ends_with_a_report(key: str, junk: Any, name: 
         spec = {key: junk}
     body = pod(**spec)
     there = cloud(Placement(name))
-    given = Input(read(json.dumps(body), "a.json"), there, virtual_node(there.taint, there.os))
+    given = Input(read(json.dumps(body), "a.json").sources, there, virtual_node(there.taint, there.os))
     found = report(given, judge(given))
     assert all(one.code and one.message for one in found.findings)

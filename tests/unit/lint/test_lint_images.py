@@ -56,7 +56,7 @@ def given(*containers: dict[str, Any]) -> Input:
     spec = {**SELECTED, "containers": named, "imagePullSecrets": [{"name": "pull"}]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": spec}
     text = "---\n".join(yaml.safe_dump(one) for one in (pod, PULL))
-    return Input(read(text, "a.yaml"), THERE, virtual_node(THERE.taint, THERE.os))
+    return Input(read(text, "a.yaml").sources, THERE, virtual_node(THERE.taint, THERE.os))
 
 
 def images(**answers: ImageConfig | ImageUnknown) -> tuple[Images, Registry]:
@@ -96,7 +96,7 @@ async def test_what_the_group_pulls_as_somebody_else_is_not_judged_from_here(
         spec = {**SELECTED, "containers": [{"name": "a", "image": image}]}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "annotations": notes}}
         text = yaml.safe_dump({**pod, "spec": spec})
-        found = judge(Input(read(text, "a.yaml"), there, virtual_node(there.taint, there.os)))
+        found = judge(Input(read(text, "a.yaml").sources, there, virtual_node(there.taint, there.os)))
         asking, _ = images(**{image: ImageUnknown("refuses (HTTP 401)", status=401)})
         asked = await ask(found, there, says=None, registry=asking)
         assert [note.rule.code for _, note in asked.notes] == expected
@@ -132,6 +132,16 @@ async def test_a_registry_that_is_silent_hides_nothing_of_the_others() -> None:
     asked = await ask(found, THERE, says=None, registry=asking)
     assert [note.message for _, note in asked.notes] == ["gone: no tag"]
     assert ("VN-L-070", "silent: did not answer") in asked.skipped
+
+
+async def test_a_registry_is_asked_once_for_an_image_of_many_pods() -> None:
+    answers = {"gone": ImageUnknown("no tag", status=404), "silent": ImageUnknown("did not answer")}
+    asking, registry = images(**answers, nginx=ImageConfig())
+    found = [one for image in (*answers, "nginx") for one in judge(given({"image": image})) * 3]
+    await asking.look(found)
+    asked = await ask(found, THERE, says=None, registry=asking)
+    assert [image for image, _, _ in registry.asked] == ["gone", "nginx", "silent", "silent"]
+    assert len(asked.notes) == 3
 
 
 async def test_what_an_image_says_of_itself_settles_what_its_manifest_leaves_open() -> None:

@@ -94,6 +94,48 @@ async def test_what_may_not_be_listed_is_said_and_the_rest_is_looked_at() -> Non
         assert codes(await linted(kube, "web")) == {("VN-L-020", "spec.template.spec.hostNetwork")}
 
 
+async def test_what_pods_name_and_may_not_be_read_is_said() -> None:
+    async with fake_cluster() as (api, kube):
+        seed(api)
+        refused = {"configmaps", "secrets"}
+        api.refuse = lambda _, plural, __: (
+            status(403, "Forbidden", f"no {plural}") if plural in refused else None
+        )
+        read = await live.read(kube, "web")
+        node = virtual_node(THERE.taint, THERE.os, read.nodes)
+        known = await live.at_hand(kube, read.sources, node, {}, pull_secrets=True)
+        assert known.unread == (("ConfigMap", "no configmaps"), ("Secret", "no secrets"))
+        assert known.withheld == {("web", "pull")}
+        api.refuse = lambda *_: None
+        api.remove("configmaps", "conf", "web")
+        known = await live.at_hand(kube, read.sources, node, {}, pull_secrets=False)
+    # What is not there is no secret.
+    assert (known.unread, known.withheld) == ((), frozenset())
+
+
+async def test_settings_that_may_not_be_read_are_said() -> None:
+    async with fake_cluster() as (api, kube):
+        body = {
+            "metadata": {"name": "eci", "labels": {"app.kubernetes.io/name": "vnode-connector"}},
+            "spec": {
+                "template": {
+                    "spec": {"containers": [{"env": [{"name": "VNODECTL_PROVIDER", "value": "eci"}]}]}
+                }
+            },
+        }
+        api.put("deployments", body, namespace="kube-system")
+        said = await live.settings(kube, "alibaba", "Linux")
+        assert ([one.name for one in said.connectors], said.profile, said.unread) == (["eci"], None, ())
+        api.refuse = lambda _, plural, __: status(403, "Forbidden", "no") if plural == "configmaps" else None
+        said = await live.settings(kube, "alibaba", "Linux")
+        assert said.unread == (("ConfigMap kube-system/eci-profile", "no"),)
+        assert len(said.connectors) == 1
+        api.refuse = lambda *_: status(403, "Forbidden", "no")
+        assert await live.settings(kube, "azure", "Linux") == live.Settings(
+            unread=(("Deployments of connectors", "no"),)
+        )
+
+
 async def test_the_contents_of_config_maps_count() -> None:
     async with fake_cluster() as (api, kube):
         seed(api)

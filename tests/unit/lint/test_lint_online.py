@@ -57,7 +57,7 @@ def judged(*besides: dict[str, Any], **spec: Any) -> tuple[Input, list[Judged]]:
     body = {"containers": [{"name": "main", "image": "nginx"}], **SELECTED, **spec}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": body}
     text = "---\n".join(yaml.safe_dump(one) for one in (pod, *besides))
-    given = Input(read(text, "a.yaml"), THERE, virtual_node(THERE.taint, THERE.os))
+    given = Input(read(text, "a.yaml").sources, THERE, virtual_node(THERE.taint, THERE.os))
     return given, judge(given)
 
 
@@ -73,7 +73,10 @@ async def test_sizes_over_the_region_s() -> None:
     message = "the pod asks for 8 cores of 4, 20 GB of 16 that eastus offers"
     assert found(asked) == [("VN-L-055", ("spec", "containers"), message)]
     assert says.asked == [("eastus", "linux", "", False)]
-    assert asked.skipped == (("VN-L-070", "registries are asked in a cluster only, and with --check-images"),)
+    in_files = "registries are asked in a cluster only (-n or -A), with --check-images"
+    assert asked.skipped == (("VN-L-070", in_files),)
+    live = await ask(one, THERE, says=says, registry=None, live=True)
+    assert live.skipped == (("VN-L-070", "registries are asked with --check-images only"),)
     whole = report(given, one, asked.notes, asked.skipped)
     assert [(finding.code, finding.line > 0) for finding in whole.findings] == [("VN-L-055", True)]
     _, small = judged()
@@ -117,6 +120,26 @@ async def test_images_that_cannot_be_pulled() -> None:
     assert found(asked) == [
         ("VN-L-070", ("spec", "containers", 1, "image"), "mine.azurecr.io/a: it wants a login")
     ]
+
+
+async def test_without_a_region_its_sizes_are_not_asked_for_and_that_is_said() -> None:
+    _, one = judged()
+    says = Says(Size())
+    asked = await ask(one, cloud(Placement()), says=says, registry=Registry({}))
+    assert asked.skipped == (("VN-L-055", "no region is known: give --location"),)
+    assert says.asked == []
+
+
+async def test_an_image_whose_pull_secret_may_not_be_read_is_not_called_unpullable() -> None:
+    _, one = judged(imagePullSecrets=[{"name": "pull"}])
+    registry = Registry({"nginx": "it wants a login"})
+    withheld = {("default", "pull")}
+    asked = await ask(one, THERE, says=Says(Size()), registry=registry, withheld=withheld)
+    assert asked.skipped == (("VN-L-070", "pull secrets of pods may not be read"),)
+    assert found(asked) == []
+    elsewhere = {("other", "pull")}
+    asked = await ask(one, THERE, says=Says(Size()), registry=registry, withheld=elsewhere)
+    assert [code for code, _, _ in found(asked)] == ["VN-L-070"]
 
 
 async def test_what_is_not_answered_skips_its_rule_and_no_other() -> None:

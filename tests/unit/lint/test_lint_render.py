@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 from vnodectl.lint.catalogue import RULES
 from vnodectl.lint.model import Finding, Report, Severity
+from vnodectl.lint.plain import plain, plain_json
 from vnodectl.lint.render import sarif, summary, table, uri
 
 ERROR = Finding(
@@ -47,6 +49,66 @@ def test_json_is_exactly_what_is_documented() -> None:
     }
 
 
+PARTIAL = replace(REPORT, unread=(("NetworkPolicy", "it is forbidden"),))
+
+
+def test_a_partial_report_says_so_in_every_form() -> None:
+    assert table(PARTIAL).splitlines()[-2:] == [
+        "not looked at: NetworkPolicy: it is forbidden",
+        "1 error, 1 warning, 3 suppressed (2 objects, 1 for virtual nodes), but not everything was looked at",
+    ]
+    assert PARTIAL.document()["unread"] == [{"what": "NetworkPolicy", "reason": "it is forbidden"}]
+    (invocation,) = sarif(PARTIAL)["runs"][0]["invocations"]
+    (notification,) = invocation["toolExecutionNotifications"]
+    assert notification == {
+        "level": "warning",
+        "message": {"text": "not looked at: NetworkPolicy: it is forbidden"},
+    }
+    (whole,) = sarif(REPORT)["runs"][0]["invocations"]
+    assert whole == {"executionSuccessful": True}
+
+
+def test_a_partial_report_is_doubtful() -> None:
+    clean = Report((), objects=1)
+    partial = replace(clean, unread=PARTIAL.unread)
+    empty = Report(())
+    assert [one.exit_code() for one in (clean, partial, empty, PARTIAL)] == [0, 0, 0, 1]
+    assert [one.exit_code(strict=True) for one in (clean, partial, empty, PARTIAL)] == [0, 3, 3, 1]
+
+
+EVIL = "a\x1b[31m\n0 errors\r\x9b2J\u202e[red]\udcff"
+SHOWN = "a\\x1b[31m\\n0 errors\\r\\x9b2J\\u202e[red]\\udcff"
+
+
+def test_what_users_wrote_cannot_write_on_their_terminal() -> None:
+    one = replace(ERROR, file=EVIL, path=EVIL, message=EVIL, suggestion=EVIL)
+    text = table(replace(PARTIAL, findings=(one,), unread=((EVIL, EVIL),)))
+    assert text.splitlines() == [
+        SHOWN,
+        f"  error    VN-L-020  3: {SHOWN}",
+        f"           {SHOWN}",
+        f"           fix: {SHOWN}",
+        "",
+        f"not looked at: {SHOWN}: {SHOWN}",
+        "1 error, 3 suppressed (2 objects, 1 for virtual nodes), but not everything was looked at",
+    ]
+    assert all(line.isprintable() for line in text.splitlines())
+    assert plain("Grüße, 世界 [red]") == "Grüße, 世界 [red]"
+
+
+def test_json_of_it_means_the_same_and_can_be_encoded() -> None:
+    text = plain_json(json.dumps({EVIL: "世界\u007f"}, ensure_ascii=False, indent=1))
+    assert json.loads(text) == {EVIL: "世界\u007f"}
+    assert all(line.isprintable() for line in text.encode().decode().splitlines())
+
+
+def test_what_is_very_long_is_cut_in_the_table() -> None:
+    one = replace(ERROR, message="m" * 5000, suggestion="s" * 5000)
+    lines = table(Report((one,), objects=1)).splitlines()
+    assert lines[2] == f"           {'m' * 499}…"
+    assert lines[3] == f"           fix: {'s' * 5000}"  # a patch has to be whole
+
+
 def required(value: dict[str, Any], *keys: str) -> None:
     assert set(keys) <= value.keys()
 
@@ -86,6 +148,8 @@ def test_uris() -> None:
     assert uri("-") == "stdin"
     assert uri("deploy/a.yaml") == "deploy/a.yaml"
     assert uri("/srv/a b.yaml") == "file:///srv/a%20b.yaml"
+    assert uri("a\udcff\n.yaml") == "a%FF%0A.yaml"
+    assert uri("/a\udcff.yaml") == "file:///a%FF.yaml"
 
 
 def test_an_information_is_a_note() -> None:
