@@ -54,8 +54,6 @@ class AlibabaTarget:
     cluster: str = ""
     role: str = ""
     """Name of the RAM role that the connector assumes; "" where it has the caller's own keys."""
-    eip: bool = False
-    """Whether groups get public addresses of their own."""
 
     @classmethod
     def of(cls, plan: Plan) -> AlibabaTarget:
