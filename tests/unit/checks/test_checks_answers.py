@@ -576,6 +576,20 @@ async def test_our_own_node_is_fine():
     assert (found.verdict, found.answer.evidence) == (Verdict.PASSED, "0 free, 1 our own")
 
 
+async def test_a_chart_on_this_machine(tmp_path):
+    chart = tmp_path / "chart.tgz"
+    chart.write_bytes(b"chart")
+    target = replace(TARGET, chart=str(chart))
+    found = await outcome("VN-REL-004", target=target)
+    assert (found.verdict, "not verified" in found.answer.evidence) == (Verdict.PASSED, True)
+    chart.with_name("chart.tgz.prov").write_text("provenance")
+    found = await outcome("VN-REL-004", target=target, helm="/nowhere/helm")
+    assert (found.verdict, "no signature was looked for" in found.answer.evidence) == (Verdict.PASSED, True)
+    chart.unlink()
+    found = await outcome("VN-REL-004", target=target)
+    assert (found.verdict, found.exit_code) == (Verdict.FAILED, 2)
+
+
 # --- callers who may not see everything -----------------------------------------------------------
 
 
