@@ -63,6 +63,7 @@ docs: $(READY) ## generate the pages that are made from the code anew
 	$(BIN)/python -m vnodectl.runtime.metrics_page > docs/metrics.md
 	$(BIN)/python -m vnodectl.emulator.alibaba.document > docs/emulator-alibaba.md
 	$(BIN)/python -m vnodectl.emulator.azure.document > docs/emulator-azure.md
+	$(BIN)/python -m vnodectl.checks.page > docs/checks.md
 	$(BIN)/python -m vnodectl.lint.page > docs/lint.md
 	$(BIN)/python -m vnodectl.providers.aci.document > docs/aci.md
 	$(BIN)/python -m vnodectl.providers.eci.document > docs/eci.md

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from support.alibaba_clients import KEY, SECRET, USER_KEY, USER_SECRET, emulated
 from support.check_cases.alibaba import ALL_WELL, CASES, TARGET
-from support.check_cases.case import Case, pastes, told
+from support.check_cases.case import Case, at_home, pastes, told
 
 from vnodectl.checks.catalog import all_checks
 from vnodectl.checks.context import Context
@@ -57,6 +57,7 @@ async def test_each_case_is_told_and_told_again_by_a_replay(case: Case) -> None:
         if found.verdict in {Verdict.FAILED, Verdict.WARNING}:
             assert found.answer.cause
             assert pastes(found.answer.fix)
+            assert at_home(found.answer.fix, "alibaba")
             assert found.answer.fix
 
 

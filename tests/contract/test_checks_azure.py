@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from support.check_cases.azure import ADMIN, ADMIN_SECRET, ALL_WELL, CASES, TARGET
-from support.check_cases.case import Case, pastes, told
+from support.check_cases.case import Case, at_home, pastes, told
 from support.scripted_engine import ScriptedEngine
 
 from vnodectl.checks.catalog import all_checks
@@ -59,6 +59,7 @@ async def test_each_case_is_told_and_told_again_by_a_replay(case: Case) -> None:
         if found.verdict in {Verdict.FAILED, Verdict.WARNING}:
             assert found.answer.cause
             assert pastes(found.answer.fix)
+            assert at_home(found.answer.fix, "azure")
             assert found.answer.fix
 
 

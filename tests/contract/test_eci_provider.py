@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support import pod_records
 from support.eci_cloud import (
     BRISK,
     KEY,
@@ -332,7 +333,8 @@ def _with_files(token: bytes, *more: File, policy: str = "Always") -> Any:
     )
 
 
-async def test_new_contents_of_files_are_put_in_place() -> None:
+async def test_new_contents_of_files_are_put_in_place(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "vnodectl")
     engine = ScriptedEngine()
     written: list[tuple[str, Any]] = []
 
@@ -363,6 +365,7 @@ async def test_new_contents_of_files_are_put_in_place() -> None:
         updates = cloud.calls("UpdateContainerGroup")
         await cloud.provider.refresh(_with_files(b"newer", policy="Never"), frozenset({"token"}))
         assert cloud.calls("UpdateContainerGroup") == updates, "an update may fail what never restarts"
+    assert [one for one in pod_records.about(caplog, POD.key) if "never restarts" in one]
 
 
 async def test_a_probe_that_the_runtime_runs_restarts_the_group() -> None:

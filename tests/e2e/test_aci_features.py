@@ -35,6 +35,7 @@ CLIENT, SECRET = "11111111-2222-3333-4444-555555555555", "the-secret-of-the-conn
 ACI, STANDBY = "2025-09-01", "2025-03-01"
 DEADLINE = 60.0
 SLEEP = "exec sleep 3600"
+PULLER = {"username": "puller", "password": "marker-of-a-pull-secret"}
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class Cloud:
 
 
 SEED: JSON = {
+    "regions": [{"name": REGION, "zones": ["1", "2", "3"], "groupZones": ["1", "2"], "gpus": ["V100"]}],
+    "quotas": {REGION: {"StandardV100Cores": 1}},
     "resourceGroups": [{"name": GROUP, "location": REGION}],
     "servicePrincipals": [{"clientId": CLIENT, "secret": SECRET}],
     "virtualNetworks": [{"name": NETWORK, "resourceGroup": GROUP, "subnets": [{"name": "aci"}]}],
@@ -158,6 +161,7 @@ def shell(script: str, name: str = "main", **more: Any) -> JSON:
 
 
 def manifest(image: str, name: str, *containers: JSON, annotations: JSON | None = None, **spec: Any) -> JSON:
+    """Annotations without a prefix are ours."""
     filled = [{"image": image, **one} for one in containers or (shell(SLEEP),)]
     first = [{"image": image, **one} for one in spec.pop("initContainers", ())]
     return {
@@ -166,7 +170,10 @@ def manifest(image: str, name: str, *containers: JSON, annotations: JSON | None 
         "metadata": {
             "name": name,
             "labels": {"suite": NODE},
-            "annotations": {f"aci.vnodectl.io/{key}": value for key, value in (annotations or {}).items()},
+            "annotations": {
+                key if "/" in key or "." in key else f"aci.vnodectl.io/{key}": value
+                for key, value in (annotations or {}).items()
+            },
         },
         "spec": {
             "nodeName": NODE,
@@ -208,6 +215,15 @@ def manifests(cloud: Cloud, image: str) -> list[JSON]:
     alive = {"exec": {"command": ["cat", "/alive"]}, "periodSeconds": 1, "failureThreshold": 1}
     share = {"azureFile": {"secretName": "features", "shareName": "data"}}
     gpu = {"limits": {"nvidia.com/gpu": "1"}}
+    sizes = {"requests": {"cpu": "1105m", "memory": "1100Mi"}, "limits": {"cpu": "2"}}
+    unheard = {"httpGet": {"port": 9, "path": "/"}, "periodSeconds": 1, "failureThreshold": 1}
+    asked = {"exec": {"command": ["cat", "/dev/null"]}, "periodSeconds": 1}
+    resolver = {
+        "nameservers": ["10.0.0.10"],
+        "searches": ["shop.svc.cluster.local"],
+        "options": [{"name": "ndots", "value": "3"}],
+    }
+    source = {"repository": "https://git.example/site.git", "revision": "v1", "directory": "site"}
     return [
         pod("told", told, shell(SLEEP, "side"), initContainers=[maker], volumes=volumes),
         pod("job", shell("exit 3"), restartPolicy="Never"),
@@ -235,7 +251,28 @@ def manifests(cloud: Cloud, image: str) -> list[JSON]:
         ),
         pod("pooled", annotations={"standby-pool": cloud.pool, "profile": cloud.profile}),
         pod("huge", shell(SLEEP, resources={"requests": {"cpu": "64"}}), restartPolicy="Never"),
-        pod("no-gpu", shell(SLEEP, resources=gpu), annotations={"gpu-sku": "V100"}, restartPolicy="Never"),
+        pod("no-gpu", shell(SLEEP, resources=gpu), annotations={"gpu-sku": "K80"}, restartPolicy="Never"),
+        pod("gpu", shell(SLEEP, resources=gpu), annotations={"gpu-sku": "V100"}),
+        pod("sized", shell(SLEEP, resources=sizes)),
+        pod("unheard", shell(SLEEP, livenessProbe=unheard)),
+        pod("asked", shell(SLEEP, readinessProbe=asked)),
+        pod("resolver", annotations={"subnet": cloud.subnet}, dnsPolicy="None", dnsConfig=resolver),
+        pod("private", imagePullSecrets=[{"name": "features-pull"}]),
+        pod(
+            "cloned",
+            shell(SLEEP, volumeMounts=[{"name": "source", "mountPath": "/source"}]),
+            volumes=[{"name": "source", "gitRepo": source}],
+        ),
+        pod(
+            "moved",
+            shell(SLEEP, ports=[{"containerPort": 8081}]),
+            annotations={
+                "virtualkubelet.io/dnsnamelabel": "moved",
+                "microsoft.containerinstance.virtualnode.zones": "1",
+                "microsoft.containerinstance.virtualnode.customtags": "team=moved",
+                "microsoft.containerinstance.virtualnode.identity": cloud.identity,
+            },
+        ),
         pod("misspelt", annotations={"colour": "red"}, restartPolicy="Never"),
         pod(
             "shared",
@@ -261,6 +298,13 @@ def _objects() -> list[JSON]:
     return [
         {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": encoded},
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"key": "configured\n"}},
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/dockerconfigjson",
+            "metadata": {**meta, "name": "features-pull"},
+            "stringData": {".dockerconfigjson": json.dumps({"auths": {"localhost": PULLER}})},
+        },
     ]
 
 
@@ -471,9 +515,59 @@ def test_a_working_directory_and_host_aliases(scene: Scene) -> None:
     assert re.search(r"10\.9\.8\.7\s+ledger\.example", seen)
 
 
+def test_resources_are_rounded_up_and_a_gpu_is_the_model_that_was_named(scene: Scene) -> None:
+    (container,) = scene.group("sized")["properties"]["containers"]
+    assert container["properties"]["resources"]["requests"] == {"cpu": 1.11, "memoryInGB": 1.2}
+    assert container["properties"]["resources"]["limits"]["cpu"] == 1.11
+    (container,) = scene.group("gpu")["properties"]["containers"]
+    assert container["properties"]["resources"]["requests"]["gpu"] == {"count": 1, "sku": "V100"}
+
+
+def test_probes_of_the_cloud(scene: Scene) -> None:
+    """Outside of a subnet: a failed one restarts the container, a readiness probe is ACI's own affair."""
+    assert scene.restarts("unheard") >= 1
+    scene.running("asked")
+    (container,) = scene.group("asked")["properties"]["containers"]
+    assert container["properties"]["readinessProbe"]["exec"]["command"] == ["cat", "/dev/null"]
+
+
+def test_a_resolver_of_one_s_own(scene: Scene) -> None:
+    assert scene.group("resolver")["properties"]["dnsConfig"] == {
+        "nameServers": ["10.0.0.10"],
+        "searchDomains": "shop.svc.cluster.local",
+        "options": "ndots:3",
+    }
+
+
+def test_a_pull_secret_reaches_the_registry_and_nobody_else(scene: Scene) -> None:
+    scene.running("private")
+    group = scene.group("private")
+    (credential,) = group["properties"]["imageRegistryCredentials"]
+    assert (credential["server"], credential["username"]) == ("localhost", PULLER["username"])
+    assert PULLER["password"] not in json.dumps(group)
+
+
+def test_a_repository(scene: Scene) -> None:
+    scene.running("cloned")
+    (volume,) = scene.group("cloned")["properties"]["volumes"]
+    assert volume["gitRepo"] == {
+        "repository": "https://git.example/site.git",
+        "revision": "v1",
+        "directory": "site",
+    }
+
+
+def test_annotations_of_the_go_provider_and_of_virtual_nodes_on_aci(scene: Scene) -> None:
+    group = scene.group("moved")
+    assert group["properties"]["ipAddress"]["fqdn"] == f"moved.{REGION}.azurecontainer.io"
+    assert group["zones"] == ["1"]
+    assert group["tags"]["team"] == "moved"
+    assert list(group["identity"]["userAssignedIdentities"]) == [scene.cloud.identity]
+
+
 def test_what_cannot_be_is_said_on_the_pod(scene: Scene) -> None:
     assert "aci.vnodectl.io/colour" in scene.failed("misspelt")
-    assert "The GPU sku 'V100' is not available" in scene.failed("no-gpu")
+    assert "The GPU sku 'K80' is not available" in scene.failed("no-gpu")
     # What a region has not now it may have later: the pod waits, and an event says for what.
     wanted = "The requested resource is not available in the location"
     assert wanted in scene.events("huge", wanted)

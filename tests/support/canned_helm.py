@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vnodectl.checks.readers import ImageFound
+from vnodectl.checks.readers import ImageFound, Signature
 
 IMAGE = "registry.example/connector:1.0"
 
@@ -38,7 +38,10 @@ def deployment(image: str = IMAGE, **spec: Any) -> dict[str, Any]:
 class CannedHelm:
     """A HelmReader."""
 
-    def __init__(self, *manifests: dict[str, Any], version: str = "v4.3.1") -> None:
+    def __init__(
+        self, *manifests: dict[str, Any], version: str = "v4.3.1", signature: Signature | None = None
+    ) -> None:
+        self._signature = signature
         self._manifests = [{"kind": "Namespace"}, *(manifests or (deployment(),))]
         self._version = version
 
@@ -50,6 +53,9 @@ class CannedHelm:
 
     async def manifests(self):
         return self._manifests
+
+    async def signature(self, chart):
+        return self._signature
 
 
 class CannedRegistry:

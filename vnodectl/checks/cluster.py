@@ -11,6 +11,7 @@ from vnodectl.checks.context import Context, gather
 from vnodectl.checks.model import Answer, Check, Resource, failed, passed, warned
 from vnodectl.checks.readers import KubeReader
 from vnodectl.checks.rights import Right
+from vnodectl.checks.target import Target
 from vnodectl.kube.resources import SELF_SUBJECT_ACCESS_REVIEWS
 
 OLDEST = (1, 31)
@@ -35,7 +36,7 @@ async def supported_version(context: Context) -> Answer:
         return failed(
             f"Kubernetes {_text(OLDEST)} or newer is needed",
             evidence=evidence,
-            fix=f"az aks upgrade -g <group> -n <cluster> --kubernetes-version {_text(OLDEST)}",
+            fix=_upgrade(context.target),
         )
     if found > NEWEST:
         return warned(
@@ -44,6 +45,23 @@ async def supported_version(context: Context) -> Answer:
             fix="pip install --upgrade vnodectl",
         )
     return passed(f"{evidence}, within {window}")
+
+
+def _upgrade(target: Target) -> str:
+    """By the target's cloud. Neither goes over more than one minor at a time (AKS: `az aks upgrade`; ACK:
+    UpgradeCluster of CS, 2015-12-15, whose versions are the cloud's own, as in 1.31.9-aliyun.1)."""
+    if target.cloud == "alibaba":
+        cluster = target.alibaba.cluster or "<cluster>"
+        return (
+            f"aliyun cs POST /api/v2/clusters/{cluster}/upgrade"
+            """ --body '{"next_version":"<version>"}'"""
+            f"  # one minor at a time: next_version of aliyun cs GET /clusters/{cluster}"
+        )
+    where = f"-g {target.cluster_resource_group or '<group>'} -n {target.cluster or '<cluster>'}"
+    return (
+        f"az aks upgrade {where} --kubernetes-version {_text(OLDEST)}"
+        f"  # one minor at a time: az aks get-upgrades {where}"
+    )
 
 
 async def caller_rights(context: Context) -> Answer:

@@ -112,7 +112,7 @@ async def other_managers(context: Context) -> Answer:
         deployments, _ = await context.kube.list(DEPLOYMENTS.path())
     except Forbidden:
         deployments, _ = await context.kube.list(DEPLOYMENTS.path(target.namespace))
-    releases = {connector.release for connector in target.connectors}
+    releases = {connector.release: connector for connector in target.connectors}
     for one in deployments:
         meta = one["metadata"]
         if meta.get("namespace") != target.namespace or meta["name"] not in releases:
@@ -120,10 +120,11 @@ async def other_managers(context: Context) -> Answer:
         manager = _label(meta, "app.kubernetes.io/managed-by")
         release = (meta.get("annotations") or {}).get("meta.helm.sh/release-name") or ""
         if manager not in _HELM or (release and release != meta["name"]):
+            flag = "--release-name" if releases[meta["name"]].release_name else "--connector-name"
             return failed(
                 f"the Deployment {meta['name']} is managed by {manager if manager not in _HELM else release}",
                 evidence=f"in namespace {target.namespace}",
-                fix="remove it there, or choose another name with --connector-name",
+                fix=f"remove it there, or choose another name with {flag}",
             )
     others = [f"{known} ({one['metadata']['namespace']})" for one in deployments if (known := _kind(one))]
     if others:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 
 from vnodectl.checks.context import Context
 from vnodectl.checks.model import Answer, Check, Resource, Severity, failed, not_applicable, passed, warned
 from vnodectl.checks.readers import JSON, SecretRef
-from vnodectl.errors import Unreachable
+from vnodectl.errors import ToolMissing, Unreachable
 
 _PATIENCE = 8.0
 """Seconds. Where the registry is out of reach from here, nobody is to wait long to be told so."""
@@ -17,24 +18,48 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 async def chart_pinned(context: Context) -> Answer:
+    """The built-in chart is part of this program. An archive on this machine with a provenance file
+    (`.tgz.prov`) beside it is verified by `helm verify` with your keyring; one without, or a directory, is
+    taken as it is. A chart by URL is pinned by a digest, less so by a version; its signature is not looked
+    at: fetch it with `helm pull --verify`, and give the archive.
+    """
     reference = context.target.chart
     if not reference:
         return passed("built into this release of vnodectl")
-    if "://" not in reference:
-        return passed(f"{reference} on this machine")
+    if "://" not in reference or reference.startswith("file://"):
+        return await _on_this_machine(context, reference)
     if re.search(r"@sha256:[0-9a-f]{64}$", reference):
         return passed("pinned by its digest")
     if _VERSION.search(reference.rpartition("/")[2]):
         return warned(
             "the chart is pinned by a version, which can be published anew with other content",
             evidence=reference,
-            fix="name it by its digest: --chart-url oci://…@sha256:…",
+            fix="name it by its digest: --chart-url oci://…@sha256:…, or helm pull --verify and give that",
         )
-    return failed(
+    return warned(
         "the chart is whatever its server calls the newest",
         evidence=reference,
         fix="name a digest or a version: --chart-url oci://…@sha256:…",
     )
+
+
+async def _on_this_machine(context: Context, reference: str) -> Answer:
+    if context.missing(Resource.HELM):
+        return passed(f"{reference} on this machine; nobody could look for a signature")
+    try:
+        found = await context.helm.signature(reference)
+    except ToolMissing as error:
+        return passed(f"{reference} on this machine; no signature was looked for: {error.message}")
+    if found is None:
+        return passed(f"{reference} on this machine, without a provenance file: not verified")
+    if found.problem:
+        return failed(
+            "the chart's signature is not good: it may not be what its maker signed",
+            evidence=found.problem,
+            fix=f"helm verify {shlex.quote(reference)}"
+            "  # with the signer's public key in your keyring; else fetch the chart and its .prov anew",
+        )
+    return passed(f"{reference} on this machine, signed by {found.signer}")
 
 
 async def image_pullable(context: Context) -> Answer:
@@ -98,7 +123,6 @@ CHECKS = (
         "release",
         "Is the chart signed or pinned?",
         chart_pinned,
-        severity=Severity.WARNING,
         resources=frozenset({Resource.PLAN}),
         why="A chart that may change between two installations may bring anything into the cluster.",
     ),

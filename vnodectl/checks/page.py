@@ -18,8 +18,9 @@ _HEAD = """\
 <!-- Made from the checks themselves: python -m vnodectl.checks.page > docs/checks.md -->
 
 `vnodectl check` asks everything that must be so before a connector works, changes nothing, and says for each
-problem what is wrong, what was seen and a command that mends it. `install-connector` asks the same first and
-stops where something is failed; `validate` asks what concerns nodes that run.
+problem what is wrong, what was seen and a command that mends it. `install-connector` and `upgrade-connector`
+ask the same first and stop where something is failed (`--skip` leaves a check out); `validate` asks what
+concerns nodes that run.
 
     vnodectl check -g my-group -n my-aks --subnet-id ID --workload-identity ID
     vnodectl check --only azure,VN-KUBE-0* --skip VN-AZ-025 --wait 5m
@@ -32,8 +33,8 @@ stops where something is failed; `validate` asks what concerns nodes that run.
 5 the cluster or the cloud did not answer.
 
 A check needs others: where one of those failed, it is shown as skipped with the reason. Errors that pass
-(throttling, a server's own failure) are tried again; 403 and 404 are answers. `fatal` stops an installation,
-`warning` does not.
+(throttling, a server's own failure, no connection) are tried again as far as the check's deadline of 30 s
+reaches; 403 and 404 are answers. `fatal` stops an installation, `warning` does not.
 """
 
 _ASKS = {

@@ -87,6 +87,14 @@ class AlibabaReader(Protocol):
     async def clock_skew(self) -> float | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What Helm says of a chart's provenance file. `problem` is "" for a signature that is good."""
+
+    signer: str = ""
+    problem: str = ""
+
+
 class HelmReader(Protocol):
     """The helm program, and what it would make of the plan."""
 
@@ -98,6 +106,10 @@ class HelmReader(Protocol):
 
     async def manifests(self) -> list[JSON]:
         """What an installation would create, secrets masked; [] where the plan is not complete."""
+
+    async def signature(self, chart: str) -> Signature | None:
+        """Of a chart on this machine, by the user's own keyring; None for a directory, and for an archive
+        that has no provenance file. UsageError where there is no such chart, ToolMissing without Helm."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from vnodectl.checks.readers import (
     Params,
     RegistryReader,
     SecretRef,
+    Signature,
 )
 from vnodectl.checks.target import Target
 from vnodectl.errors import TimedOut, UsageError, VnodectlError
@@ -323,6 +324,14 @@ class HelmTape:
     async def manifests(self) -> list[JSON]:
         made: list[JSON] = await self._tape.take(["manifests"], lambda: self._reader.manifests(), trim.cloud)
         return made
+
+    async def signature(self, chart: str) -> Signature | None:
+        answer = await self._tape.take(
+            ["signature", chart],
+            lambda: self._reader.signature(chart),
+            lambda found: found and {"signer": found.signer, "problem": found.problem},
+        )
+        return answer and Signature(**answer)
 
 
 class RegistryTape:

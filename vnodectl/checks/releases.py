@@ -53,24 +53,26 @@ async def names_free(context: Context) -> Answer:
                 node = await context.kube.get(NODES.path(name=name))
             except NotFound:
                 continue
-            return await _node_in_the_way(context, name, node)
+            # Whoever named the node is asked for another one; else its name follows the connector's.
+            flag = "--node-name" if connector.node_name else "--connector-name"
+            return await _node_in_the_way(context, name, node, flag)
     ours = sum(connector.release in states for connector in context.target.connectors)
     return passed(f"{len(context.target.connectors) - ours} free, {ours} our own")
 
 
-async def _node_in_the_way(context: Context, name: str, node: JSON) -> Answer:
+async def _node_in_the_way(context: Context, name: str, node: JSON, flag: str) -> Answer:
     labels = node["metadata"].get("labels") or {}
     if labels.get("type") != "virtual-kubelet":
         return failed(
             f"a node {name} exists and is not a virtual one",
             evidence=f"kubelet {_kubelet(node)}",
-            fix="choose another name with --connector-name",
+            fix=f"choose another name with {flag}",
         )
     if await lease_age(context, name) < LEASE_SECONDS:
         return failed(
             f"another connector keeps the node {name} alive, but no release here does",
             evidence=f"kubelet {_kubelet(node)}, Lease fresh",
-            fix="remove that connector, or choose another name with --connector-name",
+            fix=f"remove that connector, or choose another name with {flag}",
         )
     return warned(
         f"the node {name} is left over from a connector that is gone",

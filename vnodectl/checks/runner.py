@@ -237,20 +237,26 @@ def _ended(verdict: Verdict) -> str:
 
 async def _ask(check: Check, context: Context, clock: Clock) -> Outcome:
     began = clock()
+    loop = asyncio.get_running_loop()
     attempts = 0
     last: VnodectlError | None = None
     try:
         async with asyncio.timeout(check.deadline) as limit:
             while True:
                 attempts += 1
+                asked = loop.time()
                 try:
                     answer = await check.ask(context)
                     break
                 except VnodectlError as error:
                     last = error
-                    if attempts >= check.retry.attempts or not transient(error):
+                    delay = check.retry.delay * 2 ** (attempts - 1)
+                    # What is known now is worth more than a deadline in the middle of the next attempt.
+                    ends = loop.time() + delay + (loop.time() - asked)
+                    late = ends > (limit.when() or ends)
+                    if attempts >= check.retry.attempts or not transient(error) or late:
                         raise
-                await asyncio.sleep(check.retry.delay * 2 ** (attempts - 1))
+                await asyncio.sleep(delay)
         code = EXIT_FAILED if answer.verdict is Verdict.FAILED else EXIT_OK
     except NotRecorded as error:
         answer, code = not_applicable(error.message), EXIT_OK

@@ -54,8 +54,6 @@ class AlibabaTarget:
     cluster: str = ""
     role: str = ""
     """Name of the RAM role that the connector assumes; "" where it has the caller's own keys."""
-    eip: bool = False
-    """Whether groups get public addresses of their own."""
 
     @classmethod
     def of(cls, plan: Plan) -> AlibabaTarget:
@@ -68,6 +66,19 @@ class AlibabaTarget:
             place.security_group,
             place.cluster_id,
             role=cls.role_of(plan.identity),
+        )
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> AlibabaTarget:
+        """Of the chart's values of this cloud."""
+        identity: Mapping[str, Any] = values.get("identity") or {}
+        role = identity.get("roleArn") or identity.get("roleName") or ""
+        return cls(
+            str(values.get("region") or ""),
+            tuple(values.get("vswitches") or ()),
+            str(values.get("securityGroup") or ""),
+            str(values.get("clusterId") or ""),
+            role=str(role).rpartition("/")[2],
         )
 
     @staticmethod
@@ -129,11 +140,10 @@ class Target:
 
     @classmethod
     def from_values(
-        cls, connectors: Sequence[Connector], namespace: str, values: Mapping[str, Any]
+        cls, connectors: Sequence[Connector], namespace: str, values: Mapping[str, Any], *, chart: str = ""
     ) -> Target:
-        """Of releases that exist, by the chart's values that one of them has."""
+        """Of releases that exist, by the chart's values that one has; `chart` is what they will get."""
         azure: Mapping[str, Any] = values.get("azure") or {}
-        there: Mapping[str, Any] = values.get("alibaba") or {}
         identity: Mapping[str, Any] = azure.get("identity") or {}
         return cls(
             connectors=tuple(connectors),
@@ -143,14 +153,10 @@ class Target:
             cloud=str(values.get("cloud") or "azure"),
             subnet_id=str(azure.get("subnetId") or ""),
             tenant=str(azure.get("tenantId") or ""),
+            chart=chart,
             webhook=bool((values.get("webhook") or {}).get("enabled")),
             identity=IdentityRef(str(identity.get("type") or ""), str(identity.get("clientId") or "")),
-            alibaba=AlibabaTarget(
-                str(there.get("region") or ""),
-                tuple(there.get("vswitches") or ()),
-                str(there.get("securityGroup") or ""),
-                str(there.get("clusterId") or ""),
-            ),
+            alibaba=AlibabaTarget.from_values(values.get("alibaba") or {}),
         )
 
     @property

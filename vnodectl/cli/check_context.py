@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vnodectl.cli.inputs import open_account
-from vnodectl.errors import UsageError, VnodectlError
+from vnodectl.errors import CloudUnreachable, UsageError, VnodectlError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +66,9 @@ async def open_context(
         broken[Resource.KUBE] = VnodectlError(error.message, hint=error.hint)
     except VnodectlError as error:
         broken[Resource.KUBE] = error
-    facts = await _facts(settings, cluster, account)
+    # A cloud that did not answer for its cluster is not waited for once more: its own check says so.
+    silent = isinstance(broken.get(Resource.KUBE), CloudUnreachable)
+    facts = Facts() if silent else await _facts(settings, cluster, account)
     plan, sure = _plan(settings, facts) if cluster is not None else (None, False)
     wanted = _target(settings, wishes or Wishes(), facts)
     azure, alibaba = await _sessions(account, plan)

@@ -212,7 +212,7 @@ async def _carry_out(
             )
         steps = await upgrading.prepare(chosen, upgrade, helm)
         shown.say("", "checking what an upgrade needs")
-        outcome = Outcome(steps, await _check(steps, account, cluster, skip), dry_run)
+        outcome = Outcome(steps, await _check(steps, upgrade.chart, account, cluster, skip), dry_run)
         shown.done("")
         if dry_run or not outcome.report.ok:
             return outcome
@@ -228,7 +228,7 @@ async def _carry_out(
 
 
 async def _check(
-    steps: list[Step], account: Account | None, cluster: Cluster, skip: tuple[str, ...]
+    steps: list[Step], chart: str, account: Account | None, cluster: Cluster, skip: tuple[str, ...]
 ) -> Report:
     from vnodectl.checks.catalog import run_upgrade_checks
     from vnodectl.checks.registry import open_registries
@@ -240,7 +240,7 @@ async def _check(
     azure = account.session if isinstance(account, AzureAccount) else None
     async with open_registries(cluster.kube) as registry:
         return await run_upgrade_checks(
-            Target.from_values(connectors, steps[0].namespace, steps[0].values),
+            Target.from_values(connectors, steps[0].namespace, steps[0].values, chart=chart),
             [manifest for step in steps for manifest in step.after],
             kube=cluster.kube,
             azure=azure,

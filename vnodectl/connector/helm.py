@@ -187,7 +187,7 @@ class Helm:
         if "provide credentials" in lower:
             return ClusterUnreachable(
                 f"{doing}: the cluster does not accept these credentials",
-                hint="log in again (az login, az aks get-credentials …) and retry",
+                hint="log in again (az login, aliyun configure …), renew the kubeconfig, and retry",
             )
         if "kubernetes cluster unreachable" in lower or "connection refused" in lower:
             return ClusterUnreachable(f"{doing}: {cause}", hint="check the cluster: kubectl cluster-info")

@@ -28,7 +28,7 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     if not _exists(path):
         raise UsageError(
             f"no kubeconfig at {path}",
-            hint="name one with --kubeconfig or KUBECONFIG, or name the AKS cluster with -g and -n",
+            hint="give --kubeconfig or KUBECONFIG, or name the cluster (AKS: -g and -n; ACK: --cluster-id)",
         )
     from kubernetes.aio.client import Configuration
 
@@ -78,7 +78,7 @@ async def _load(path: str, context: str | None, configuration: Any) -> Any:
         plugin = user["exec"].safe_get("command")
         raise ClusterUnreachable(
             f"kubeconfig {path}: the credential plug-in {plugin} gave no credentials",
-            hint="log in again (az login, az aks get-credentials …) and retry",
+            hint="log in again (az login, aliyun configure …), renew the kubeconfig, and retry",
         )
     return loader
 

@@ -25,16 +25,18 @@ _LATE = frozenset({"status.podIP", "status.podIPs"})
 def resolve(pod: JSON, container: JSON, facts: Facts) -> tuple[tuple[EnvVar, ...], list[Notice]]:
     """The variables of one container, and events about optional things that are missing.
 
-    Raises Unresolved for a mandatory ConfigMap, Secret or key that is not there.
+    Raises Unresolved for a mandatory ConfigMap, Secret or key that is not there, and Rejected for a source
+    that is not known, with its path.
     """
     notices: list[Notice] = []
+    path = _path(pod, container)
     services = service_env(pod, facts)
     found: dict[str, EnvVar] = {}
     for source in container.get("envFrom") or ():
         for variable in _from_source(source, facts, notices):
             found[variable.name] = variable
     for index, entry in enumerate(container.get("env") or ()):
-        where = f"env[{index}] of container {container['name']}"
+        where = f"{path}.env[{index}].valueFrom"
         resolved = _variable(pod, container, entry, facts, found, services, notices, where)
         if resolved is not None:
             found[resolved.name] = resolved
@@ -48,6 +50,15 @@ def resolve(pod: JSON, container: JSON, facts: Facts) -> tuple[tuple[EnvVar, ...
         if name not in found:
             found[name] = EnvVar(name, value)
     return tuple(found.values()), notices
+
+
+def _path(pod: JSON, container: JSON) -> str:
+    """Where in the pod the container stands; its name, which no other has, tells it."""
+    for kind in ("containers", "initContainers"):
+        for index, one in enumerate(pod["spec"].get(kind) or ()):
+            if one["name"] == container["name"]:
+                return f"spec.{kind}[{index}]"
+    raise ValueError(f"the pod has no container {container['name']}")
 
 
 def service_env(pod: JSON, facts: Facts) -> dict[str, str]:
@@ -180,12 +191,14 @@ def _variable(
         if path in _LATE:
             # Whatever address the pod's status shows is that of a group which is no more.
             return EnvVar(name, "", late=path)
-        return EnvVar(name, field_value(pod, path, facts, where))
+        return EnvVar(name, field_value(pod, path, facts, f"{where}.fieldRef.fieldPath"))
     if "resourceFieldRef" in source:
         return EnvVar(name, resource_value(pod, container, source["resourceFieldRef"], facts))
     if "secretKeyRef" not in source and "configMapKeyRef" not in source:
         kind = next(iter(source))
-        raise Rejected("UnsupportedEnvSource", f"a value from {kind} is not supported", field=where)
+        raise Rejected(
+            "UnsupportedEnvSource", f"a value from {kind} is not supported", field=f"{where}.{kind}"
+        )
     secret = "secretKeyRef" in source
     reference = source.get("secretKeyRef") or source.get("configMapKeyRef") or {}
     kind = "Secret" if secret else "ConfigMap"

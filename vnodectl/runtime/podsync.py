@@ -32,7 +32,9 @@ log = logging.getLogger(__name__)
 
 _MISSING_RETRY = 3.0  # a Secret that appears must unblock its pod within 5 s
 _QUIET_CREATE = 1.0  # a group that starts sooner needs no "ContainerCreating" status
-_QUIET_DELETE = 1.0  # nor one that goes sooner a status of its last moment: `_finish` says what somebody reads
+_QUIET_DELETE = (
+    1.0  # nor one that goes sooner a status of its last moment: `_finish` says what somebody reads
+)
 _DELETE_AGAIN = 120.0
 _TOKEN_AGE = 300.0  # of a token that a new group is made with: not every provider can renew it
 _ORPHAN_GRACE = 1.0

@@ -20,18 +20,19 @@ def resolve(
     """Every volume of the pod by name, and events about optional things that are missing. With `only`, of the
     others those that depend on nothing.
 
-    Raises Unresolved for a mandatory ConfigMap, Secret or key that is not there.
+    Raises Unresolved for a mandatory ConfigMap, Secret or key that is not there, and Rejected for a source
+    that is not known, with its path.
     """
     notices: list[Notice] = []
     volumes = {
-        volume["name"]: _volume(pod, volume, facts, notices)
-        for volume in pod["spec"].get("volumes") or ()
+        volume["name"]: _volume(pod, volume, f"spec.volumes[{index}]", facts, notices)
+        for index, volume in enumerate(pod["spec"].get("volumes") or ())
         if only is None or volume["name"] in only or "emptyDir" in volume
     }
     return volumes, notices
 
 
-def _volume(pod: JSON, volume: JSON, facts: Facts, notices: list[Notice]) -> Volume:
+def _volume(pod: JSON, volume: JSON, path: str, facts: Facts, notices: list[Notice]) -> Volume:
     if "emptyDir" in volume:
         source = volume["emptyDir"] or {}
         limit = source.get("sizeLimit")
@@ -49,9 +50,9 @@ def _volume(pod: JSON, volume: JSON, facts: Facts, notices: list[Notice]) -> Vol
     if "downwardAPI" in volume:
         source = volume["downwardAPI"]
         mode = _mode(source, "defaultMode", _DEFAULT_MODE)
-        return Files(_downward(pod, source, mode, facts))
+        return Files(_downward(pod, source, f"{path}.downwardAPI", mode, facts))
     if "projected" in volume:
-        return _projected(pod, volume, facts, notices)
+        return _projected(pod, volume, f"{path}.projected", facts, notices)
     claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
     if claim is not None and claim in facts.claims:
         return _claimed(volume, claim, facts.claims[claim])
@@ -78,29 +79,30 @@ def _mode(source: JSON, name: str, default: int) -> int:
     return default if mode is None else int(mode)
 
 
-def _projected(pod: JSON, volume: JSON, facts: Facts, notices: list[Notice]) -> Files:
+def _projected(pod: JSON, volume: JSON, path: str, facts: Facts, notices: list[Notice]) -> Files:
     projected = volume["projected"]
     mode = _mode(projected, "defaultMode", _DEFAULT_MODE)
     files: dict[str, File] = {}
     secret = False
-    for source in projected.get("sources") or ():
+    for index, source in enumerate(projected.get("sources") or ()):
+        at = f"{path}.sources[{index}]"
         if "configMap" in source:
             found = _config_map(source["configMap"], mode, facts, notices)
         elif "secret" in source:
             found = _secret(source["secret"], mode, facts, notices)
             secret = True
         elif "downwardAPI" in source:
-            found = _downward(pod, source["downwardAPI"], mode, facts)
+            found = _downward(pod, source["downwardAPI"], f"{at}.downwardAPI", mode, facts)
         elif "serviceAccountToken" in source:
             request = token_request(volume["name"], source["serviceAccountToken"])
             found = (File(request.path, facts.tokens[request].encode(), _token_mode(pod, mode)),)
             secret = True
         else:
-            kind = next(iter(source), "nothing")
+            kind = next(iter(source), "")
             raise Rejected(
                 "UnsupportedVolumeSource",
-                f"a projection of {kind} is not supported",
-                field=f"volume {volume['name']}",
+                f"a projection of {kind or 'nothing'} is not supported",
+                field=f"{at}.{kind}" if kind else at,
             )
         for file in found:  # a later source wins where two name the same path
             files[file.path] = file
@@ -163,11 +165,12 @@ def _keys(
     return tuple(files)
 
 
-def _downward(pod: JSON, source: JSON, mode: int, facts: Facts) -> tuple[File, ...]:
+def _downward(pod: JSON, source: JSON, path: str, mode: int, facts: Facts) -> tuple[File, ...]:
     files = []
-    for item in source.get("items") or ():
+    for index, item in enumerate(source.get("items") or ()):
         if "fieldRef" in item:
-            text = field_value(pod, item["fieldRef"]["fieldPath"], facts, f"downwardAPI item {item['path']}")
+            where = f"{path}.items[{index}].fieldRef.fieldPath"
+            text = field_value(pod, item["fieldRef"]["fieldPath"], facts, where)
         else:
             text = resource_value(pod, {}, item["resourceFieldRef"], facts)
         files.append(File(item["path"], text.encode(), _mode(item, "mode", mode)))

@@ -147,7 +147,6 @@ CASES = (
     Case("VN-ALI-008", "in another VPC", cause="different VPCs", target={"security_group": "sg-2"}),
     Case("VN-ALI-008", "not there", cause="no security group sg-x", target={"security_group": "sg-x"}),
     Case("VN-ALI-009", "SNAT for both", PASSED, evidence="ngw-1"),
-    Case("VN-ALI-009", "public addresses", PASSED, target={"eip": True}, seed={"natGateways": []}),
     Case("VN-ALI-009", "no gateway", WARNING, "no way out", "none", seed={"natGateways": []}),
     Case(
         "VN-ALI-009",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections.abc import Mapping
@@ -67,3 +68,11 @@ def pastes(fix: str) -> bool:
         return True
     words = shlex.split(fix, comments=True)
     return not [word for word in words if word.endswith(",") or "…" in word]
+
+
+_FOREIGN = {"azure": re.compile(r"\baliyun\b|\bACK\b"), "alibaba": re.compile(r"\baz (?=[a-z])|\bAKS\b")}
+
+
+def at_home(fix: str, cloud: str) -> bool:
+    """Whether a fix names no tool or service that only the other cloud has."""
+    return not _FOREIGN[cloud].search(fix)

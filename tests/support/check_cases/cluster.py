@@ -8,7 +8,7 @@ from typing import Any
 from support.canned_helm import CannedHelm, CannedRegistry, deployment
 from support.check_cases.case import FAILED, PASSED, SKIPPED, WARNING, Case
 
-from vnodectl.checks.readers import ImageFound
+from vnodectl.checks.readers import ImageFound, Signature
 from vnodectl.checks.target import Target
 from vnodectl.connector.names import Connector
 from vnodectl.errors import Unreachable
@@ -266,6 +266,32 @@ CASES = (
         WARNING,
         "pinned by a version",
         target={"chart": "https://a.example/v-1.2.3.tgz"},
+    ),
+    case(
+        "VN-REL-004",
+        "an archive without a signature",
+        PASSED,
+        "",
+        "not verified",
+        target={"chart": "./v-1.tgz"},
+    ),
+    case(
+        "VN-REL-004",
+        "a good signature",
+        PASSED,
+        "",
+        "signed by Somebody",
+        target={"chart": "./v-1.tgz"},
+        helm=CannedHelm(signature=Signature("Somebody <s@example.org>")),
+    ),
+    case(
+        "VN-REL-004",
+        "a bad signature",
+        FAILED,
+        "signature is not good",
+        "sha256 sum does not match",
+        target={"chart": "./v-1.tgz"},
+        helm=CannedHelm(signature=Signature(problem="sha256 sum does not match for v-1.tgz")),
     ),
     case("VN-REL-004", "whatever", WARNING, "newest", target={"chart": "oci://charts.example/vnode"}),
     case("VN-REL-005", "it is there", PASSED, "", "registry.example/connector:1.0"),

@@ -15,7 +15,7 @@ from vnodectl.checks.context import Context
 from vnodectl.checks.helm import HelmProgram
 from vnodectl.checks.model import Verdict
 from vnodectl.checks.runner import Selection, run, validate
-from vnodectl.checks.target import IdentityRef, Target
+from vnodectl.checks.target import AlibabaTarget, IdentityRef, Target
 from vnodectl.clouds.azure import AzureForbidden, AzureNotFound, AzureUnauthorized
 from vnodectl.connector.identity import ServicePrincipal
 from vnodectl.connector.names import Connector
@@ -245,6 +245,31 @@ async def test_the_clusters_version(major, minor, verdict):
         found = await outcome("VN-KUBE-002", kube=kube)
     assert found.verdict is verdict
     assert found.answer.evidence
+
+
+@pytest.mark.parametrize(
+    ("target", "fix"),
+    [
+        (
+            replace(TARGET, cluster_resource_group="", cluster=""),
+            "az aks upgrade -g <group> -n <cluster> --kubernetes-version 1.31",
+        ),
+        (
+            replace(TARGET, cluster_resource_group="mine", cluster="aks-1"),
+            "az aks upgrade -g mine -n aks-1 --kubernetes-version 1.31",
+        ),
+        (replace(TARGET, cloud="alibaba"), "aliyun cs POST /api/v2/clusters/<cluster>/upgrade "),
+        (
+            replace(TARGET, cloud="alibaba", alibaba=AlibabaTarget(cluster="c-1")),
+            'aliyun cs POST /api/v2/clusters/c-1/upgrade --body \'{"next_version":"<version>"}\'',
+        ),
+    ],
+)
+async def test_an_old_cluster_is_upgraded_by_its_own_cloud(target, fix):
+    async with a_cluster() as (api, kube):
+        api.version = {"major": "1", "minor": "30"}
+        found = await outcome("VN-KUBE-002", kube=kube, target=target)
+    assert found.answer.fix.startswith(fix)
 
 
 def grants(*refused):
@@ -523,12 +548,46 @@ async def test_a_node_of_that_name_exists(labels, age, verdict):
     assert found.answer.fix
 
 
+@pytest.mark.parametrize(("named", "flag"), [("", "--connector-name"), ("mine", "--node-name")])
+async def test_a_node_that_was_named_gets_another_name(named, flag):
+    """Where the node has a name of its own, as on Alibaba Cloud, the connector's name does not change it."""
+    connector = replace(CONNECTOR, node_name=named)
+    async with a_cluster() as (api, kube):
+        api.put("nodes", {"metadata": {"name": connector.node}})
+        found = await outcome("VN-REL-003", kube=kube, target=replace(TARGET, connectors=(connector,)))
+    assert found.answer.fix == f"choose another name with {flag}"
+
+
+@pytest.mark.parametrize(("named", "flag"), [("", "--connector-name"), ("mine", "--release-name")])
+async def test_a_deployment_of_somebody_else_s(named, flag):
+    connector = replace(CONNECTOR, release_name=named)
+    meta = {"name": connector.release, "labels": {"app.kubernetes.io/managed-by": "Terraform"}}
+    async with a_cluster() as (api, kube):
+        api.put("deployments", {"metadata": meta}, namespace="vnode-system")
+        found = await outcome("VN-KUBE-009", kube=kube, target=replace(TARGET, connectors=(connector,)))
+    assert found.answer.fix == f"remove it there, or choose another name with {flag}"
+
+
 async def test_our_own_node_is_fine():
     async with a_cluster() as (api, kube):
         api.put("secrets", record(CONNECTOR.release, 1, "deployed"), namespace="vnode-system")
         api.put("nodes", node({"type": "virtual-kubelet"}))
         found = await outcome("VN-REL-003", kube=kube)
     assert (found.verdict, found.answer.evidence) == (Verdict.PASSED, "0 free, 1 our own")
+
+
+async def test_a_chart_on_this_machine(tmp_path):
+    chart = tmp_path / "chart.tgz"
+    chart.write_bytes(b"chart")
+    target = replace(TARGET, chart=str(chart))
+    found = await outcome("VN-REL-004", target=target)
+    assert (found.verdict, "not verified" in found.answer.evidence) == (Verdict.PASSED, True)
+    chart.with_name("chart.tgz.prov").write_text("provenance")
+    found = await outcome("VN-REL-004", target=target, helm="/nowhere/helm")
+    assert (found.verdict, "no signature was looked for" in found.answer.evidence) == (Verdict.PASSED, True)
+    chart.unlink()
+    found = await outcome("VN-REL-004", target=target)
+    assert (found.verdict, found.exit_code) == (Verdict.FAILED, 2)
 
 
 # --- callers who may not see everything -----------------------------------------------------------

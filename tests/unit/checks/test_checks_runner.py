@@ -6,6 +6,7 @@ import asyncio
 from itertools import count
 
 import pytest
+from support import virtual_time
 
 from vnodectl.checks.context import Context, Fact
 from vnodectl.checks.model import (
@@ -181,6 +182,24 @@ async def test_a_deadline_covers_every_attempt_and_says_what_was_seen():
     assert outcome.answer.cause == "no answer within 0.05 s; last seen: refused"
     assert dependent.answer.cause == "needs A, which timed out"
     assert report.exit_code() == 4
+
+
+@pytest.mark.parametrize(("wait", "attempts", "seconds"), [(10, 2, 20.5), (20, 1, 20), (0.25, 3, 2.25)])
+def test_another_attempt_that_would_not_end_in_time_is_not_begun(wait, attempts, seconds):
+    """A host that swallows packets is out of reach, which says more than that time ran out."""
+
+    async def ask(_):
+        await asyncio.sleep(wait)
+        raise ClusterUnreachable("no answer")
+
+    async def main():
+        return await run([check("A", ask, retry=Retry())], Context(), clock=asyncio.get_running_loop().time)
+
+    report = virtual_time.run(main())
+    (outcome,) = report.outcomes
+    assert (outcome.verdict, outcome.attempts) == (Verdict.FAILED, attempts)
+    assert outcome.seconds == pytest.approx(seconds, abs=0.01)
+    assert report.exit_code() == 5
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,21 @@ def test_who_is_not_signed_in_is_told_how(capsys: pytest.CaptureFixture[str], tm
     assert not [name for name in found if name.startswith("VN-AZ-")]  # nobody asks the other cloud
 
 
+def test_a_cloud_that_nobody_listens_for_is_told_soon(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAI5t")
+    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "planted-secret")
+    monkeypatch.setenv("VNODECTL_ALIBABA_ENDPOINT", "127.0.0.1:1")
+    code = run_program(["check", *PLACE, "--only", "VN-ALI-001", "-o", "json"])
+    document = json.loads(capsys.readouterr().out)
+    found = {one["id"]: one for one in document["checks"]}["VN-ALI-001"]
+    assert (code, found["verdict"], found["attempts"]) == (5, "failed", 3)
+    assert "did not answer" in found["cause"]
+    # The check's own pauses, 0.5 s and 1 s, are all that it waits for but for a moment.
+    assert found["durationSeconds"] < 6
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

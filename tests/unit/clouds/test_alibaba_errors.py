@@ -105,3 +105,8 @@ def test_no_answer_names_the_ca_where_that_is_the_cause() -> None:
 
 def test_short_values_are_not_replaced_everywhere() -> None:
     assert redact("a-b-c", ("b",)) == "a-b-c"
+
+
+def test_an_error_without_words_gets_some() -> None:
+    assert unreachable(TimeoutError()).message == "Alibaba Cloud did not answer: no answer in time"
+    assert unreachable(OSError()).message == "Alibaba Cloud did not answer: OSError"

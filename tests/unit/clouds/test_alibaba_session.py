@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -168,6 +169,61 @@ async def test_a_closed_port(tmp_path: Path) -> None:
     async with AlibabaSession(settings) as session:
         with pytest.raises(CloudUnreachable):
             await session.call("eci", "Do", ECI_API, retries=False)
+
+
+async def test_nobody_listening_is_said_soon() -> None:
+    """Several askers try again on their own, and the session's patience would be theirs times its own."""
+    naps = Naps()
+    settings = AlibabaSettings(
+        access_key_id="i", access_key_secret="ssss", region="r", endpoint="127.0.0.1:1"
+    )
+    async with AlibabaSession(settings, sleep=naps) as session:
+        with pytest.raises(CloudUnreachable):
+            await session.caller()
+        assert session.meter.calls["GetCallerIdentity"] == 2
+    assert sum(naps.all) < 0.5
+
+
+async def test_an_ecs_instance_without_a_metadata_service_is_said_soon() -> None:
+    naps = Naps()
+    settings = AlibabaSettings(ecs_role="r", region="r", metadata_endpoint="http://127.0.0.1:1")
+    async with AlibabaSession(settings, sleep=naps) as session:
+        with pytest.raises(CloudUnreachable):
+            await session.caller()
+    assert sum(naps.all) < 0.5
+
+
+async def test_a_wait_that_ran_out_is_not_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that swallows what is sent to it: nothing is refused, and nothing is answered."""
+    monkeypatch.setattr("vnodectl.clouds.alibaba.transport.TIMEOUT", 0.05)
+    naps, never = Naps(), asyncio.Event()
+
+    async def silent(_: web.Request) -> web.StreamResponse:
+        await never.wait()
+        return web.json_response({})
+
+    async with fake_openapi(tmp_path, silent) as fake, AlibabaSession(fake.settings(), sleep=naps) as session:
+        with pytest.raises(CloudUnreachable):
+            await session.caller()
+        assert session.meter.calls["GetCallerIdentity"] == 1
+        never.set()
+    assert naps.all == []
+
+
+async def test_a_connection_that_dies_is_no_reason_to_give_up(tmp_path: Path) -> None:
+    naps, died = Naps(), 0
+
+    async def dying(request: web.Request) -> web.StreamResponse:
+        nonlocal died
+        if died < 3:
+            died += 1
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({"AccountId": "1"})
+
+    async with fake_openapi(tmp_path, dying) as fake, AlibabaSession(fake.settings(), sleep=naps) as session:
+        assert (await session.caller())["AccountId"] == "1"
+    assert naps.all == [0.5, 1.0, 2.0]
 
 
 async def test_a_redirect_is_not_followed(tmp_path: Path) -> None:

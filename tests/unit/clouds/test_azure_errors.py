@@ -115,3 +115,7 @@ def test_the_same_refused_sign_in_reads_the_same_every_time():
     assert first.message == second.message
     assert first.message.count("AADSTS7000215") == 1
     assert "Invalid client secret provided." in first.message
+
+
+def test_an_error_without_words_gets_some() -> None:
+    assert errors.unreachable(TimeoutError()).message == "Azure did not answer: no answer in time"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 from support.fake_arm import SECRET, SUBSCRIPTION, FakeArm, fake_arm
@@ -64,6 +65,26 @@ async def test_nobody_listening_is_said_soon(
             with pytest.raises(CloudUnreachable):
                 await session.arm("GET", "/subscriptions/s", "1")
     assert sum(slept) < 2
+
+
+@pytest.mark.parametrize("silent", ["arm", "authority"])
+async def test_a_wait_for_a_connection_is_not_begun_anew(
+    silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that swallows packets: every further try would cost whoever asks the same wait again."""
+    waited: list[str] = []
+
+    async def nobody(self: object, *_: object, **__: object) -> object:
+        waited.append("once")
+        raise aiohttp.ConnectionTimeoutError
+
+    async with fake_arm(tmp_path) as arm, AzureSession(arm.settings()) as session:
+        if silent == "arm":
+            await session.token("https://management.azure.com/.default")
+        monkeypatch.setattr("aiohttp.ClientSession._request", nobody)
+        with pytest.raises(CloudUnreachable):
+            await session.arm("GET", "/subscriptions/s", "1")
+    assert waited == ["once"]
 
 
 async def test_a_ca_bundle_that_is_none_is_named(tmp_path: Path) -> None:

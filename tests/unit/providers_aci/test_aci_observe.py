@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from support import pod_records
 from support.fake_timer import FakeTimer
 
 from vnodectl.clouds.azure.errors import AzureError, AzureForbidden, AzureNotFound, AzureThrottled
@@ -329,6 +330,23 @@ async def test_a_failed_create_is_told_with_arm_s_code() -> None:
         reads = cloud.reads[name]
         await watch.timer.advance(120)
         assert cloud.reads[name] == reads
+
+
+async def test_what_is_logged_about_a_group_is_found_by_its_pod(caplog: pytest.LogCaptureFixture) -> None:
+    """The observer looks at all pods in turn, so each record says itself whose it is."""
+    caplog.set_level("INFO", "vnodectl")
+    cloud = Cloud()
+    ill = cloud.add(_key("ill"), RUNNING)
+    lost = cloud.add(_key("lost"), RUNNING)
+    async with watching(cloud) as watch:
+        cloud.get_errors[lost] = [AzureError(500, "InternalError", "oops")]
+        cloud.set(_key("ill"), {}, "Failed")
+        await watch.timer.advance(60)
+    removing = pod_records.about(caplog, _key("ill"), "warning")
+    assert removing[0].startswith(f"container group {ill} failed, removing it")
+    assert pod_records.about(caplog, _key("lost")) == [
+        f"reading container group {lost} failed: InternalError: oops"
+    ]
 
 
 async def test_a_create_that_failed_without_leaving_a_group_is_failed_not_gone() -> None:

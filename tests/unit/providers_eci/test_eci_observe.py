@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+from support import pod_records
 from support.fake_timer import FakeTimer
 
 from vnodectl.clouds.alibaba import AlibabaError, AlibabaForbidden, AlibabaNotFound, AlibabaThrottled
@@ -653,6 +655,25 @@ async def test_a_second_running_group_of_a_pod_is_taken_away() -> None:
         found = one.observer.find(key())
         assert found is not None
         assert found.group_id == "eci-1"
+
+
+async def test_what_is_logged_about_a_group_is_found_by_its_pod(caplog: pytest.LogCaptureFixture) -> None:
+    """The observer looks at all pods in turn, so each record says itself whose it is."""
+    caplog.set_level("INFO", "vnodectl")
+    async with scene(lambda groups: groups.put(key(1), id_="eci-1")) as one:
+        one.groups.errors["delete"] = AlibabaThrottled(400, "Throttling.User", "slow", retry_after=5)
+        one.accepted(key(0), one.groups.put(key(0), "ScheduleFailed", id_="eci-0", Conditions=NO_STOCK))
+        one.groups.put(key(1), id_="eci-2")
+        await one.advance(PACING.list_interval)
+        one.groups.errors.clear()
+        await one.advance(10)
+    unmade = "container group eci-0 could not be made: "
+    assert [one for one in pod_records.about(caplog, key(0), "warning") if one.startswith(unmade)]
+    refused = "removing container group eci-0 failed: Throttling.User: slow"
+    assert refused in pod_records.about(caplog, key(0))
+    (second,) = {one for one in pod_records.about(caplog, key(1), "warning") if "second" in one}
+    assert second.startswith("container group eci-2 is a second one of pod ")
+    assert "removing container group eci-2: Throttling.User: slow" in pod_records.about(caplog, key(1))
 
 
 # --- whole groups ---------------------------------------------------------------------------------

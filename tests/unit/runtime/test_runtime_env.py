@@ -217,16 +217,20 @@ def test_a_command_that_needs_a_late_value_is_told():
 
 
 @pytest.mark.parametrize(
-    ("source", "reason"),
+    ("source", "reason", "at"),
     [
-        ({"fieldRef": {"fieldPath": "spec.unknown"}}, "UnsupportedFieldRef"),
-        ({"fileKeyRef": {"volumeName": "v", "path": "p", "key": "k"}}, "UnsupportedEnvSource"),
+        ({"fieldRef": {"fieldPath": "spec.unknown"}}, "UnsupportedFieldRef", "fieldRef.fieldPath"),
+        ({"fileKeyRef": {"volumeName": "v", "path": "p", "key": "k"}}, "UnsupportedEnvSource", "fileKeyRef"),
     ],
 )
-def test_a_source_that_is_not_known_is_refused_where_it_stands(source, reason):
+@pytest.mark.parametrize("kind", ["containers", "initContainers"])
+def test_a_source_that_is_not_known_is_refused_where_it_stands(kind, source, reason, at):
+    container = {"name": "c", "env": [{"name": "A", "value": "1"}, {"name": "B", "valueFrom": source}]}
+    subject = pod({"name": "other"})
+    subject["spec"][kind] = [{"name": "first"}, container]
     with pytest.raises(Rejected) as refused:
-        env({"env": [{"name": "A", "value": "1"}, {"name": "B", "valueFrom": source}]})
-    assert (refused.value.reason, refused.value.field) == (reason, "env[1] of container c")
+        resolve(subject, container, Facts(NODE))
+    assert (refused.value.reason, refused.value.field) == (reason, f"spec.{kind}[1].env[1].valueFrom.{at}")
 
 
 def test_labels_are_written_as_go_quotes_them():

@@ -390,7 +390,7 @@ def test_what_the_runtime_itself_cannot_resolve_is_rejected_with_its_field():
             node.create(containers=[{"name": "c", "image": "i", "env": [entry]}])
             await asyncio.sleep(3)
             assert (node.status()["phase"], node.status()["reason"]) == ("Failed", "UnsupportedEnvSource")
-            assert "env[0] of container c" in node.status()["message"]
+            assert "spec.containers[0].env[0].valueFrom.fileKeyRef" in node.status()["message"]
             assert node.reasons() == ["UnsupportedEnvSource"]
 
     virtual_time.run(main())

@@ -6,8 +6,10 @@ import base64
 
 import pytest
 
+from vnodectl.lint.manifest import unknown_fields
+from vnodectl.lint.paths import text
 from vnodectl.runtime.facts import Facts, NodeFacts, TokenRequest, Unresolved, needs
-from vnodectl.runtime.provider import EmptyDir, External, File, Files
+from vnodectl.runtime.provider import EmptyDir, External, File, Files, Rejected
 from vnodectl.runtime.volumes import resolve
 
 NODE = NodeFacts("vn-1", ("10.0.0.7",), {"cpu": "8"})
@@ -74,6 +76,52 @@ def test_what_is_optional_and_missing_is_an_empty_volume_and_an_event():
     )
     source = {"configMap": {"name": "c", "optional": True, "items": [{"key": "zz", "path": "z"}]}}
     assert volume(source) == (Files(()), ["OptionalConfigMapNotFound"])
+
+
+@pytest.mark.parametrize(
+    ("source", "reason", "at"),
+    [
+        (
+            {"projected": {"sources": [{"secret": {"name": "s"}}, {"clusterTrustBundle": {"path": "x"}}]}},
+            "UnsupportedVolumeSource",
+            "projected.sources[1].clusterTrustBundle",
+        ),
+        ({"projected": {"sources": [{}]}}, "UnsupportedVolumeSource", "projected.sources[0]"),
+        (
+            {"downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "spec.unknown"}}]}},
+            "UnsupportedFieldRef",
+            "downwardAPI.items[0].fieldRef.fieldPath",
+        ),
+        (
+            {
+                "projected": {
+                    "sources": [
+                        {
+                            "downwardAPI": {
+                                "items": [
+                                    {"path": "a", "fieldRef": {"fieldPath": "metadata.name"}},
+                                    {"path": "b", "fieldRef": {"fieldPath": "spec.unknown"}},
+                                ]
+                            }
+                        }
+                    ]
+                }
+            },
+            "UnsupportedFieldRef",
+            "projected.sources[0].downwardAPI.items[1].fieldRef.fieldPath",
+        ),
+    ],
+)
+def test_a_source_that_is_not_known_is_refused_where_it_stands(source, reason, at):
+    pod = {
+        "metadata": {"name": "p", "namespace": "n", "uid": "u"},
+        "spec": {"containers": [], "volumes": [{"name": "first", "emptyDir": {}}, {"name": "v", **source}]},
+    }
+    with pytest.raises(Rejected) as refused:
+        resolve(pod, FACTS)
+    assert (refused.value.reason, refused.value.field) == (reason, f"spec.volumes[1].{at}")
+    # Lint finds the same places without resolving anything.
+    assert [text(("spec", *steps)) for steps in unknown_fields(pod["spec"])] == [refused.value.field]
 
 
 def test_projected_merges_its_sources_and_the_later_wins():

@@ -88,7 +88,8 @@ async def _usage(context: Context) -> JSON:
 
 
 async def rights(context: Context) -> Answer:
-    """Worked out from the policies' statements, so that any policy will do."""
+    """Worked out from the statements of the policies of its role, so that any policy will do. Whose an access
+    key is cannot be asked: for a connector with one, it is whoever runs the check that is looked at."""
     caller = await context.alibaba_facts.caller()
     kind, arn = str(caller.get("IdentityType") or ""), str(caller.get("Arn") or "")
     role = context.target.alibaba.role

@@ -157,11 +157,8 @@ async def security_group(context: Context) -> Answer:
 
 
 async def way_out(context: Context) -> Answer:
-    """A NAT gateway with an SNAT entry for the vSwitch, or a public address for each group."""
-    place = context.target.alibaba
-    if place.eip:
-        return passed("each group gets a public address")
-    if not place.vswitches:
+    """A NAT gateway with an SNAT entry for the vSwitch. Which pods ask for an EIP no plan knows."""
+    if not context.target.alibaba.vswitches:
         return not_applicable(_NO_VSWITCH)
     switches = await context.alibaba_facts.vswitches()
     covered: set[str] = set()
@@ -182,11 +179,12 @@ async def way_out(context: Context) -> Answer:
     if not bare:
         return passed(f"{', '.join(gateways)} lets {', '.join(sorted(covered))} out")
     return failed(
-        f"groups in {', '.join(bare)} have no way out: images of public registries cannot be pulled",
-        evidence=f"NAT gateways: {', '.join(gateways) or 'none'}; no SNAT entry, no public addresses",
+        f"groups in {', '.join(bare)} have no way out but an EIP of their own: others cannot pull images of"
+        " public registries",
+        evidence=f"NAT gateways: {', '.join(gateways) or 'none'}; no SNAT entry",
         fix=(
             "aliyun vpc CreateSnatEntry --SnatTableId <table> --SnatIp <EIP>"
-            f" --SourceVSwitchId {bare[0]}  # or annotate pods: k8s.aliyun.com/eci-with-eip"
+            f' --SourceVSwitchId {bare[0]}  # or annotate pods: k8s.aliyun.com/eci-with-eip: "true"'
         ),
     )
 
@@ -239,7 +237,8 @@ CHECKS = (
         9,
         "Can container groups pull images of public registries?",
         way_out,
-        "Without a NAT gateway or a public address, images outside the VPC cannot be pulled.",
+        "Without a NAT gateway, images from outside the VPC reach only pods that ask for an EIP of their own"
+        " (the annotation `k8s.aliyun.com/eci-with-eip`, which `eci-profile` can add).",
         needs=("VN-ALI-004",),
         severity=Severity.WARNING,
     ),

@@ -5,7 +5,10 @@ AlibabaError                1  the service refused or failed the request
 ├── AlibabaForbidden        1  known, but without the right
 ├── AlibabaNotFound         1  there is no such thing
 └── AlibabaThrottled        1  too many calls of this API
-No answer at all is `vnodectl.errors.CloudUnreachable`.
+No answer at all is `vnodectl.errors.CloudUnreachable`:
+
+NotConnected                5  nobody took the connection
+NoAnswer                    5  the wait for a connection or an answer ran out
 
 The kind follows from `Code`, as its HTTP status differs between products: a quota is 403 for one and 400
 for another, throttling 400, 429 or 503.
@@ -93,6 +96,14 @@ class AlibabaThrottled(AlibabaError):
     """Too many calls; `retry_after` says when to come back, where the service did."""
 
 
+class NotConnected(CloudUnreachable):
+    """Nobody took the connection: refused, no such host, a certificate that is not trusted."""
+
+
+class NoAnswer(CloudUnreachable):
+    """The wait for a connection or an answer ran out."""
+
+
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """`text` without the given values and named keys."""
     for secret in sorted((one for one in secrets if len(one) >= 4), key=len, reverse=True):
@@ -174,8 +185,17 @@ def _hint(kind: type[AlibabaError], code: str) -> str:
 
 
 def unreachable(error: BaseException, secrets: Iterable[str] = ()) -> CloudUnreachable:
-    text = redact(str(error), secrets) or type(error).__name__
+    """For what aiohttp raises where no whole answer came."""
+    from aiohttp import ClientConnectorError
+
+    unsaid = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    text = redact(str(error), secrets) or unsaid
     hint = "check the network, a proxy (HTTPS_PROXY) and VNODECTL_ALIBABA_ENDPOINT"
     if "CERTIFICATE_VERIFY_FAILED" in text:
         hint = "trust the endpoint's CA: VNODECTL_CA_BUNDLE=/path/to/ca.pem"
-    return CloudUnreachable(f"Alibaba Cloud did not answer: {text[:300]}", hint=hint)
+    kind = CloudUnreachable
+    if isinstance(error, TimeoutError):
+        kind = NoAnswer
+    elif isinstance(error, ClientConnectorError):
+        kind = NotConnected
+    return kind(f"Alibaba Cloud did not answer: {text[:300]}", hint=hint)

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from vnodectl.clouds.alibaba import credentials, tags, transport
-from vnodectl.clouds.alibaba.errors import AlibabaError, AlibabaNotFound, AlibabaThrottled, unreachable
+from vnodectl.clouds.alibaba.errors import (
+    AlibabaError,
+    AlibabaNotFound,
+    AlibabaThrottled,
+    NoAnswer,
+    NotConnected,
+    unreachable,
+)
 from vnodectl.clouds.alibaba.settings import AlibabaSettings
 from vnodectl.clouds.alibaba.transport import CallMeter, CallOptions, Wire
 from vnodectl.clouds.http import http_session, tls_context
@@ -39,6 +46,9 @@ _CONNECTIONS = 128
 
 _RETRIES = 3
 _MAX_BACKOFF = 10.0
+_CONNECT_AGAIN = 0.2
+"""Seconds. Where nobody listens, one more try soon is enough, and none where a whole wait ran out: whoever
+asks has a patience of their own, and this one would be multiplied by it."""
 _MAX_PAGES = 10_000
 _VPC_PAGE = 50
 
@@ -351,6 +361,10 @@ def _spelled(value: Any) -> Any:
 
 def _retry_in(error: VnodectlError, attempt: int) -> float | None:
     """Seconds until another try may work; None where it would not."""
+    if isinstance(error, NotConnected):
+        return None if attempt else _CONNECT_AGAIN
+    if isinstance(error, NoAnswer):
+        return None
     backoff = min(_MAX_BACKOFF, 0.5 * 2.0**attempt)
     if isinstance(error, AlibabaThrottled):
         wait = error.retry_after if error.retry_after is not None else backoff

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vnodectl.clouds.azure.settings import AzureSettings
-from vnodectl.clouds.azure.transport import CONNECT_AGAIN
+from vnodectl.clouds.azure.transport import CONNECT_ONCE
 from vnodectl.clouds.secret_file import SecretFile
 from vnodectl.errors import UsageError
 
@@ -95,7 +95,7 @@ def credential(settings: AzureSettings, transport: Callable[[], Any]) -> AsyncTo
         "authority": settings.authority_host,
         # An authority that is not Microsoft's is unknown to Microsoft's discovery service.
         "disable_instance_discovery": not settings.known_authority,
-        **CONNECT_AGAIN,
+        **CONNECT_ONCE,
     }
     if settings.client_secret or settings.client_secret_file:
         secret = (

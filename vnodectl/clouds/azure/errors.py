@@ -175,7 +175,8 @@ def azure_errors(hide: Redact = redact) -> Iterator[None]:
 
 
 def unreachable(error: BaseException, hide: Redact = redact) -> CloudUnreachable:
-    text = hide(str(error))
+    unsaid = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    text = hide(str(error)) or unsaid
     hint = "check the network, a proxy (HTTPS_PROXY) and VNODECTL_ARM_ENDPOINT"
     if "CERTIFICATE_VERIFY_FAILED" in text:
         hint = "trust the endpoint's CA: VNODECTL_CA_BUNDLE=/path/to/ca.pem"

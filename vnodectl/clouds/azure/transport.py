@@ -18,6 +18,8 @@ _RETRIES = 3
 CONNECT_AGAIN = {"retry_connect": 1}
 """Where nobody listens, one more try is enough: whoever asks has a patience of their own, and the SDK's would
 be multiplied by it."""
+CONNECT_ONCE = {"retry_connect": 0}
+"""For tokens: the call that needs one is tried again itself."""
 _MAX_BACKOFF = 30.0
 
 
@@ -68,6 +70,7 @@ def policies(credential: AsyncTokenCredential, scope: str, meter: CallMeter) -> 
     subscription is only changed here when the user said so, so that policy is left out, and so is the
     one that can log request bodies. A `Retry-After` longer than half a minute is left to the caller.
     """
+    from azure.core.exceptions import ServiceRequestTimeoutError, ServiceResponseTimeoutError
     from azure.core.pipeline import policies as core
     from azure.mgmt.core.policies import ARMHttpLoggingPolicy, AsyncARMChallengeAuthenticationPolicy
 
@@ -75,6 +78,13 @@ def policies(credential: AsyncTokenCredential, scope: str, meter: CallMeter) -> 
         def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
             wait = parse_retry_after(response.http_response.headers) or 0.0
             return wait <= _MAX_BACKOFF and bool(super().is_retry(settings, response))
+
+        def increment(
+            self, settings: dict[str, Any], response: Any = None, error: Exception | None = None
+        ) -> bool:
+            # A whole wait for a connection or an answer ran out: that was patience enough.
+            ran_out = isinstance(error, (ServiceRequestTimeoutError, ServiceResponseTimeoutError))
+            return not ran_out and bool(super().increment(settings, response, error))
 
     class Metering(core.SansIOHTTPPolicy[Any, Any]):
         def on_response(self, request: Any, response: Any) -> None:

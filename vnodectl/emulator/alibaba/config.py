@@ -260,15 +260,15 @@ class Limits:
 
     create_container_group: int = 1000
     delete_container_group: int = 1000
-    update_container_group: int = 1000
-    restart_container_group: int = 1000
+    update_container_group: int = 500
+    restart_container_group: int = 500
     describe_container_groups: int = 2000
     describe_container_group_status: int = 10_000
     describe_container_group_events: int = 10_000
     describe_container_log: int = 500
     exec_container_command: int = 500
     describe_container_group_metric: int = 2000
-    describe_multi_container_group_metric: int = 2000
+    describe_multi_container_group_metric: int = 500
     describe_regions: int = 10_000
     create_image_cache: int = 200
     tag_resources: int = 1000

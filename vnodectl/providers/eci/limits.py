@@ -13,10 +13,10 @@ PER_MINUTE = {
     "DescribeContainerLog": 500,
     "DescribeMultiContainerGroupMetric": 500,
     "ExecContainerCommand": 500,
-    "RestartContainerGroup": 1000,
-    "UpdateContainerGroup": 1000,
+    "RestartContainerGroup": 500,
+    "UpdateContainerGroup": 500,
 }
-"""Calls that an account may make of each API ("Limits")."""
+"""Calls that an account may make of each API (Elastic Container Instance, "Limits", API limits)."""
 
 _OTHERS_SHARE = 10
 """A tenth of what may be called at once is left to whoever else uses the account."""
