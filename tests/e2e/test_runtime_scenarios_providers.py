@@ -465,3 +465,29 @@ async def test_an_outage_makes_the_node_unready_and_nothing_else(own: Node):
         await own.ready("True")
         assert (await own.pod(pod))["status"]["containerStatuses"] == before["containerStatuses"]
         assert await own.place.keys(own.name) == {key(pod)}
+
+
+async def test_a_cloud_that_nobody_reaches_is_caught_up_with_when_it_is_back(client: KubeClient):
+    async with opened("aci") as place:
+        assert place.line is not None
+        cut_off = Node(client, place, f"vn-cut-{uuid.uuid4().hex[:8]}")
+        async with cut_off.runtime():
+            stays, goes = await cut_off.create(), await cut_off.create()
+            before = await cut_off.phase(stays, "Running")
+            await cut_off.phase(goes, "Running")
+            await place.line.cut()
+            try:
+                assert (await cut_off.ready("False"))["reason"] == "CloudUnreachable"
+                comes = await cut_off.create()
+                await cut_off.delete(goes)
+                assert (await cut_off.pod(goes))["metadata"]["deletionTimestamp"]
+                assert (await cut_off.pod(stays))["status"]["phase"] == "Running"
+                assert (await cut_off.pod(comes))["status"]["phase"] == "Pending"
+            finally:
+                await place.line.up()
+            await cut_off.ready("True")
+            await cut_off.phase(comes, "Running")
+            await cut_off.gone(goes)
+            assert (await cut_off.pod(stays))["status"]["containerStatuses"] == before["containerStatuses"]
+            assert await place.keys(cut_off.name) == {key(stays), key(comes)}
+        await sweep(client, cut_off.name)

@@ -154,7 +154,7 @@ def test_a_component_that_dies_early_is_reported_at_once(home: Path) -> None:
     assert failed.returncode == 1
     assert "etcd ended with exit code 7" in failed.stderr
     assert "the disk is on fire" in failed.stderr
-    assert not Layout(home).root.exists()
+    assert list((home / "run").iterdir()) == []
     assert _processes(home) == []
 
 
@@ -165,7 +165,11 @@ def test_a_component_that_dies_later_shows_in_the_status(home: Path) -> None:
     _until(lambda: any(part.exit_code is not None for part in _components(Layout(home))))
     code, found = _status(home, "default")
     assert (code, found["state"]) == (1, "degraded")
-    assert [p["exitCode"] for p in found["components"] if p["name"] == "kube-scheduler"] == [-9]
+    (dead,) = (part for part in found["components"] if part["exitCode"] is not None)
+    assert (dead["name"], dead["exitCode"]) == ("kube-scheduler", -9)
+    told = run("vnodectl", "sandbox", "status", env=clean_environment(home)).stderr
+    assert "kube-scheduler was killed by SIGKILL (exit code 137); its last lines:" in told
+    assert f"  | {dead['lastLines'][-1]}" in told
     again = run("vnodectl", "sandbox", "up", *_BARE, env=clean_environment(home))
     assert again.returncode == 1
     assert "kube-scheduler" in again.stderr
@@ -196,7 +200,7 @@ def test_interrupting_up_leaves_nothing_running(home: Path, number: signal.Signa
     assert _processes(home) == []
     if number != signal.SIGKILL:
         assert up.returncode == 130, said
-        assert not layout.root.exists()
+        assert list((home / "run").iterdir()) == []
 
 
 def test_down_ends_an_up_that_is_under_way(home: Path) -> None:

@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from support.aci_cloud import BRISK as ACI_BRISK
 from support.aci_cloud import azure_settings
 from support.aci_cloud import seed as azure_seed
 from support.azure_clients import GROUP, LOCATION
+from support.cut_line import CutLine, line_to
 from support.eci_cloud import BRISK as ECI_BRISK
 from support.eci_cloud import SETTINGS, alibaba_settings
 from support.eci_cloud import seed as alibaba_seed
@@ -45,12 +47,14 @@ Open = Callable[[str], Provider]
 @dataclass
 class Place:
     """A cloud that nodes can be put in front of. `fail(True)` makes every read of it fail. Without
-    `addresses`, its pods have none (ACI's outside of subnets, unless they open ports)."""
+    `addresses`, its pods have none (ACI's outside of subnets, unless they open ports). `line`, where there
+    is one, leads to the cloud: cut, nobody reaches it."""
 
     name: str
     open: Open
     fail: Callable[[bool], None]
     addresses: bool = True
+    line: CutLine | None = None
 
     async def keys(self, node: str) -> frozenset[PodKey]:
         """The groups of a node, as a fresh provider lists them."""
@@ -115,7 +119,10 @@ async def _aci(engine: FailingEngine, stack: AsyncExitStack) -> Place:
     emulator = await stack.enter_async_context(
         AzureEmulator(AzureConfig.from_json(azure_seed()), engine=engine)
     )
-    session = await stack.enter_async_context(AzureSession(azure_settings(emulator)))
+    arm = urlsplit(emulator.arm_endpoint)
+    line = await stack.enter_async_context(line_to(arm.hostname or "", arm.port or 443))
+    settings = azure_settings(emulator, arm_endpoint=f"https://127.0.0.1:{line.port}")
+    session = await stack.enter_async_context(AzureSession(settings))
 
     def fail(on: bool) -> None:
         emulator.gateway.faults.clear()
@@ -133,7 +140,7 @@ async def _aci(engine: FailingEngine, stack: AsyncExitStack) -> Place:
             budget=ACI_BRISK,
         )
 
-    return Place("aci", open_, fail, addresses=False)
+    return Place("aci", open_, fail, addresses=False, line=line)
 
 
 async def _eci(engine: FailingEngine, stack: AsyncExitStack) -> Place:

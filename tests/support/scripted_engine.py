@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 
 from vnodectl.engines.api import (
@@ -35,7 +35,7 @@ class ScriptedEngine:
     name = "scripted"
 
     def __init__(self, *, real: bool = True) -> None:
-        self.real = real
+        self._real = real
         self.runs = True
         self.refuses = ""
         self.holds_deletions = False
@@ -69,6 +69,9 @@ class ScriptedEngine:
 
     async def start(self) -> None:
         return None
+
+    def simulates(self, images: Iterable[str]) -> bool:
+        return not self._real
 
     async def aclose(self, *, remove: bool = False) -> None:
         if remove:

@@ -143,6 +143,8 @@ def status(name: Name = _DEFAULT, output: Output = Format.TABLE) -> None:
         if found["components"]:
             headers = ("COMPONENT", "STATE", "PID", "MEMORY", "ENDPOINT")
             write_table(headers, [_row(part) for part in found["components"]])
+        if found["state"] == "degraded":
+            _explain(name, found["components"])
     if found["state"] != "running":
         raise typer.Exit(EXIT_FAILED)
 
@@ -292,11 +294,22 @@ def _usual_kubeconfig() -> Path:
     return Path(named) if named else Path("~/.kube/config").expanduser()
 
 
+def _explain(name: str, parts: list[dict[str, Any]]) -> None:
+    from vnodectl.sandbox.children import quoted
+
+    for part in parts:
+        if "ended" in part:
+            note(f"{part['name']} {part['ended']}; its last lines:\n{quoted(part['lastLines'])}")
+            note(f"  everything it said: {part['log']}")
+    again = "" if name == _DEFAULT else f" --name {name}"
+    note(f"to start over: vnodectl sandbox down{again} && vnodectl sandbox up{again}")
+
+
 def _row(part: dict[str, Any]) -> tuple[str, ...]:
     code = part["exitCode"]
     return (
         part["name"],
-        "running" if code is None else f"ended with exit code {code}",
+        part.get("ended", "running"),
         str(part["pid"]),
         f"{part['residentBytes'] / _MIB:.0f} MiB" if code is None else "",
         part["endpoint"],

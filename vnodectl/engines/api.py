@@ -10,7 +10,7 @@ and removes groups of its own scope only, and finds them again after its process
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -326,8 +326,9 @@ class Engine(Protocol):
 
     name: str
     """podman, docker, process or simulated; shown to people."""
-    real: bool
-    """Whether images are really run (False: simulated)."""
+
+    def simulates(self, images: Iterable[str]) -> bool:
+        """Whether a group of these images only looks as if it ran: it has no processes, files and ports."""
 
     async def start(self) -> None:
         """Connect, adopt what the scope runs, begin to supervise. Raises EngineError with the cause."""

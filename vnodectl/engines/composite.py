@@ -1,10 +1,10 @@
-"""Two engines as one: what the first cannot run goes to the second."""
+"""Two engines as one: what the first cannot run, the second simulates."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from pathlib import Path
 
 from vnodectl.engines.api import (
@@ -22,23 +22,23 @@ from vnodectl.engines.supervised import Seen, SupervisedEngine
 
 
 class CompositeEngine:
-    """`runs_here` says whether the first engine takes a group. Both publish to `hub`, both live in `home`."""
+    """`knows` says whether the first engine can run an image; it takes the groups whose images it all knows.
+    Both publish to `hub`, both live in `home`."""
 
     name = "process"
-    real = True
 
     def __init__(
         self,
         primary: SupervisedEngine,
         fallback: SimulatedEngine,
-        runs_here: Callable[[GroupSpec], bool],
+        knows: Callable[[str], bool],
         hub: Hub[Seen],
         home: Path,
     ) -> None:
         self._home = home
         self._primary = primary
         self._fallback = fallback
-        self._runs_here = runs_here
+        self._knows = knows
         self._hub = hub
 
     async def start(self) -> None:
@@ -61,9 +61,12 @@ class CompositeEngine:
         await self._primary.ping()
         await self._fallback.ping()
 
+    def simulates(self, images: Iterable[str]) -> bool:
+        return not all(map(self._knows, images))
+
     async def create(self, spec: GroupSpec) -> None:
-        engine = self._primary if self._runs_here(spec) else self._fallback
-        await engine.create(spec)
+        simulated = self.simulates(one.image for one in spec.containers + spec.init_containers)
+        await (self._fallback if simulated else self._primary).create(spec)
 
     async def delete(self, name: str, *, grace: float | None = None) -> None:
         await self._primary.delete(name, grace=grace)

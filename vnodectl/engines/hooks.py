@@ -17,7 +17,7 @@ async def carry_out(hook: Hook, attempt: Attempt, group: Group, *, limit: float 
     """Within `limit` seconds; why it failed, "" where it did not."""
     if hook.sleep is not None:
         await group.clock.sleep(min(hook.sleep, limit))
-        return "" if hook.sleep <= limit else f"it did not end within {limit:g} s"
+        return "" if hook.sleep <= limit else _late(limit)
     failures: list[str] = []
 
     async def act() -> None:
@@ -28,7 +28,8 @@ async def carry_out(hook: Hook, attempt: Attempt, group: Group, *, limit: float 
             http_headers=hook.http_headers,
             port=hook.port,
             host=hook.host,
-            timeout=limit,
+            # The limit below is the only one, so that there is one answer to what went wrong.
+            timeout=UNLIMITED,
         )
         try:
             result = await check(probe, group.ip, partial(group.driver.run, attempt), group.settings.probes)
@@ -39,5 +40,9 @@ async def carry_out(hook: Hook, attempt: Attempt, group: Group, *, limit: float 
                 failures.append(result.message)
 
     if await first(act(), group.clock.sleep(limit), name=f"hook-{attempt.container}") == 1:
-        return f"it did not end within {limit:g} s"
+        return _late(limit)
     return "".join(failures)
+
+
+def _late(limit: float) -> str:
+    return f"it did not end within {round(limit, 1):g} s"

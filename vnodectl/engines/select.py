@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vnodectl.engines.api import Engine, EngineError, GroupSpec
+from vnodectl.engines.api import Engine, EngineError
 from vnodectl.engines.clock import Clock, SystemClock
 from vnodectl.engines.composite import CompositeEngine
 from vnodectl.engines.docker_api.driver import DockerDriver
@@ -149,8 +149,4 @@ def _process_engine(
     fallback = SimulatedEngine(
         home=home / "simulated", clock=clock, start_delay=start_delay, restart=settings.restart, hub=hub
     )
-
-    def runs_here(spec: GroupSpec) -> bool:
-        return all(driver.knows(one.image) for one in spec.containers + spec.init_containers)
-
-    return CompositeEngine(primary, fallback, runs_here, hub, home)
+    return CompositeEngine(primary, fallback, driver.knows, hub, home)

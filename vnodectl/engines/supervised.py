@@ -8,7 +8,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +47,6 @@ class _Entry:
 
 class SupervisedEngine:
     """Runs groups on `driver` and keeps what it must remember below `home`, a directory of its own (0700)."""
-
-    real = True
 
     def __init__(
         self, driver: Driver, *, home: Path, clock: Clock, settings: Settings, hub: Hub[Seen] | None = None
@@ -96,6 +94,9 @@ class SupervisedEngine:
 
     async def ping(self) -> None:
         await self._driver.ping()
+
+    def simulates(self, images: Iterable[str]) -> bool:  # noqa: ARG002 - what it takes, it runs
+        return False
 
     # --- groups -----------------------------------------------------------------------------------
 

@@ -129,6 +129,15 @@ def describe_exit(code: int) -> str:
 
 def tail(log: Path, lines: int = _TAIL_LINES) -> str:
     """The last lines of a log, indented."""
+    return quoted(last_lines(log, lines))
+
+
+def quoted(lines: Sequence[str]) -> str:
+    return "\n".join(f"  | {line}" for line in lines) or "  (it said nothing)"
+
+
+def last_lines(log: Path, lines: int = _TAIL_LINES) -> list[str]:
+    """The last lines of a log that say anything; none where it cannot be read."""
     try:
         with log.open("rb") as file:
             file.seek(0, 2)
@@ -136,5 +145,4 @@ def tail(log: Path, lines: int = _TAIL_LINES) -> str:
             text = file.read().decode(errors="replace")
     except OSError:
         text = ""
-    last = [line[:_LINE_LENGTH] for line in text.splitlines() if line.strip()][-lines:]
-    return "\n".join(f"  | {line}" for line in last) or "  (it said nothing)"
+    return [line[:_LINE_LENGTH] for line in text.splitlines() if line.strip()][-lines:]

@@ -18,11 +18,11 @@ from vnodectl import __version__, errors
 from vnodectl.errors import ComponentDied, ToolMissing, UsageError, VnodectlError
 from vnodectl.sandbox import existing, ground, kubeconfig, processes, sweep, tools
 from vnodectl.sandbox.cache import file_lock
-from vnodectl.sandbox.children import tail
+from vnodectl.sandbox.children import describe_exit, last_lines, tail
 from vnodectl.sandbox.environment import for_components
 from vnodectl.sandbox.image import builder
 from vnodectl.sandbox.image.builder import Images
-from vnodectl.sandbox.layout import Layout, Record
+from vnodectl.sandbox.layout import Component, Layout, Record
 from vnodectl.sandbox.plan import BOTH_CLOUDS, CLOUDS, NO_CLOUD, AccessKey, Identity, Plan
 from vnodectl.sandbox.report import Reporter, Step
 from vnodectl.sandbox.versions import DEFAULT, KUBERNETES, control_plane
@@ -83,6 +83,7 @@ async def up(layout: Layout, wishes: Wishes, reporter: Reporter) -> Record:
             if layout.root.exists():
                 with reporter.step("undoing what was started"):
                     await _end(layout, Record.load(layout.record))
+            layout.lock.unlink(missing_ok=True)
             raise
         record = Record.load(layout.record)
         if record is None:
@@ -244,10 +245,17 @@ def is_alive(record: Record) -> bool:
     return processes.start_time(record.supervisor.pid) == record.supervisor.started
 
 
+def _ending(part: Component) -> dict[str, Any]:
+    if part.exit_code is None:
+        return {}
+    return {"ended": describe_exit(part.exit_code), "lastLines": last_lines(Path(part.log))}
+
+
 def status(layout: Layout) -> dict[str, Any]:
     """What runs, as one JSON object.
 
     `state` is stopped, starting, running, degraded (a component has ended) or stopping; memory is in bytes.
+    A component that has ended also has `ended`, how in words, and `lastLines`, of its log.
     """
     record = Record.load(layout.record)
     if record is None or not is_alive(record):
@@ -260,6 +268,7 @@ def status(layout: Layout) -> dict[str, Any]:
             "residentBytes": processes.resident_bytes(part.pid) if part.exit_code is None else 0,
             "endpoint": part.endpoint,
             "log": part.log,
+            **_ending(part),
         }
         for part in (record.supervisor, *record.components)
     ]

@@ -17,9 +17,12 @@ from vnodectl.engines.sockets import SocketNetwork
 
 @pytest.fixture
 async def server():
+    over = asyncio.Event()
+
     async def answer(request: web.Request) -> web.Response:
         if request.path == "/slow":
-            await asyncio.sleep(60)
+            await over.wait()
+            return web.Response()
         if request.path == "/moved":
             raise web.HTTPFound("/200")
         if request.path == "/header":
@@ -28,12 +31,13 @@ async def server():
 
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0)
+    runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host, port = runner.addresses[0]
     yield f"http://{host}:{port}", port
+    over.set()
     await runner.cleanup()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterable
 
 import pytest
 
@@ -18,10 +19,12 @@ class OneGroupEngine:
     """Has one group at `ip`."""
 
     name = "one"
-    real = True
 
     def __init__(self, ip: str) -> None:
         self.ip = ip
+
+    def simulates(self, images: Iterable[str]) -> bool:
+        return False
 
     async def get(self, name: str) -> GroupStatus:
         return GroupStatus(name, {}, GroupPhase.RUNNING, 0, self.ip)

@@ -10,6 +10,7 @@ import pytest
 from manual_clock import ManualClock
 
 from vnodectl.engines.api import EngineError, GroupEvent, GroupSpec
+from vnodectl.engines.select import open_engine
 from vnodectl.engines.simulated.engine import SimulatedEngine
 from vnodectl.providers.local.provider import LocalProvider, create_provider
 from vnodectl.runtime.provider import (
@@ -236,6 +237,7 @@ async def test_exec_and_attach(provider):
 
 
 async def test_a_simulated_pod_has_no_ports(provider):
+    await provider.create(pod())
     with pytest.raises(Unsupported):
         await provider.port_forward(pod().key, 80, None)
 
@@ -303,9 +305,26 @@ async def test_a_container_is_restarted_for_the_runtime(provider, engine):
         await provider.restart_container(pod("absent").key, "web", grace=5)
 
 
-@pytest.mark.parametrize(("real", "kinds"), [(True, {"web": {ProbeKind.READINESS}}), (False, {})])
-async def test_grpc_probes_are_left_to_the_runtime_where_something_could_answer(engine, real, kinds):
-    engine.real = real
+@pytest.mark.parametrize(
+    ("kind", "image", "kinds"),
+    [
+        ("podman", "app:1", {"web": {ProbeKind.READINESS}}),
+        ("simulated", "app:1", {}),
+        ("process", "app:1", {}),
+        ("process", "localhost/vnodectl:1", {"web": {ProbeKind.READINESS}}),
+    ],
+)
+def test_grpc_probes_are_left_to_the_runtime_where_something_could_answer(kind, image, kinds, tmp_path):
+    engine = open_engine(kind, scope="s", state_dir=tmp_path)
     left = LocalProvider(engine, node="node-1", capacity={})
-    assert left.direct_probes(pod(readinessProbe={"grpc": {"port": 1}}).pod) == kinds
-    await left.aclose()
+    assert left.direct_probes(pod(image=image, readinessProbe={"grpc": {"port": 1}}).pod) == kinds
+
+
+async def test_an_image_that_the_process_engine_does_not_know_is_simulated_and_has_no_ports(tmp_path):
+    left = await create_provider("process", scope="s", state_dir=tmp_path, node="node-1", capacity={})
+    try:
+        await left.create(pod())
+        with pytest.raises(Unsupported, match="simulated"):
+            await left.port_forward(pod().key, 80, None)
+    finally:
+        await left.aclose()

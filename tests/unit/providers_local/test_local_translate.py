@@ -327,6 +327,37 @@ def test_hooks_sidecars_and_the_grace_of_a_probe():
     assert [init.sidecar for init in translated(initContainers=inits).init_containers] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("policy", "kind", "one", "refused"),
+    [
+        ("Always", "containers", {"restartPolicy": "Always"}, ""),
+        ("OnFailure", "containers", {"restartPolicy": "OnFailure", "restartPolicyRules": []}, ""),
+        ("Never", "containers", {"restartPolicy": "Always"}, "restartPolicy"),
+        ("Never", "containers", {"restartPolicy": "Never", "restartPolicyRules": [{}]}, "restartPolicyRules"),
+        ("Always", "initContainers", {"restartPolicy": "OnFailure"}, ""),
+        ("OnFailure", "initContainers", {"restartPolicy": "OnFailure"}, ""),
+        ("Never", "initContainers", {"restartPolicy": "Never"}, ""),
+        ("Never", "initContainers", {"restartPolicy": "OnFailure"}, "restartPolicy"),
+        ("Always", "initContainers", {"restartPolicy": "Never"}, "restartPolicy"),
+        (
+            "Never",
+            "initContainers",
+            {"restartPolicy": "Always", "restartPolicyRules": [{}]},
+            "restartPolicyRules",
+        ),
+    ],
+)
+def test_a_restart_policy_that_says_what_the_pods_does_is_taken(policy, kind, one, refused):
+    spec = {"restartPolicy": policy, kind: [{"name": "c", "image": "i", **one}]}
+    if not refused:
+        group = translated(**spec)
+        assert not any(one.sidecar for one in group.init_containers + group.containers)
+        return
+    with pytest.raises(Rejected) as error:
+        translated(**spec)
+    assert error.value.field == f"spec.{kind}[0].{refused}"
+
+
 def test_grpc_probes_are_the_runtimes_and_so_are_the_others_over_the_network():
     given = {
         "startupProbe": {"httpGet": {"port": 1}},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,7 +16,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from vnodectl.cli.sandbox import app
 from vnodectl.errors import UsageError
 from vnodectl.sandbox import environment, processes
 from vnodectl.sandbox.children import describe_exit, tail
@@ -96,6 +99,27 @@ def test_status_tells_who_has_ended(tmp_path: Path, code: int | None, state: str
     assert found["state"] == state
     assert found["components"][1]["exitCode"] == code
     assert found["components"][0]["residentBytes"] > 1 << 20
+
+
+def test_who_has_ended_is_named_with_how_and_with_the_last_words(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    layout.make()
+    log = layout.logs / "etcd.log"
+    log.write_text("well\n[bold] the disk is on fire\n")
+    own = Component("supervisor", os.getpid(), processes.start_time(os.getpid()) or 0, "/log")
+    _record(own, components=(Component("etcd", 1, 1, str(log), exit_code=-9),)).save(layout.record)
+    parts = {part["name"]: part for part in status(layout)["components"]}
+    assert parts["etcd"]["ended"] == "was killed by SIGKILL (exit code 137)"
+    assert parts["etcd"]["lastLines"] == ["well", "[bold] the disk is on fire"]
+    assert "ended" not in parts["supervisor"]
+
+    shown = CliRunner().invoke(app, ["status"], env={"VNODECTL_SANDBOX_HOME": str(tmp_path)})
+    assert shown.exit_code == 1
+    assert re.search(r"etcd +was killed by SIGKILL \(exit code 137\) ", shown.stdout)
+    assert "etcd was killed by SIGKILL (exit code 137); its last lines:" in shown.stderr
+    assert "  | [bold] the disk is on fire" in shown.stderr
+    assert f"everything it said: {log}" in shown.stderr
+    assert "vnodectl sandbox down" in shown.stderr
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import ipaddress
 import itertools
 import shlex
 import shutil
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,7 +48,6 @@ class SimulatedEngine:
     """`home` keeps what must survive the process (None: nothing does); `start_delay` in seconds."""
 
     name = "simulated"
-    real = False
 
     def __init__(
         self,
@@ -99,6 +98,9 @@ class SimulatedEngine:
 
     async def ping(self) -> None:
         """It always answers."""
+
+    def simulates(self, images: Iterable[str]) -> bool:  # noqa: ARG002 - it does nothing else
+        return True
 
     # --- groups -----------------------------------------------------------------------------------
 

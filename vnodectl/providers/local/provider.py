@@ -149,10 +149,10 @@ class LocalProvider:
             await self._engine.attach(group_name(key), container, StreamsSession(streams))
 
     async def port_forward(self, key: PodKey, port: int, connection: PortConnection) -> None:
-        if not self._engine.real:
-            raise Unsupported("a simulated pod has no ports")
         with _translated():
             status = await self._engine.get(group_name(key))
+        if self._engine.simulates(one.image for one in status.containers + status.init_containers):
+            raise Unsupported("a simulated pod has no ports")
         if not status.ip:
             raise Retryable("NoAddress", "the pod has no address yet")
         try:
@@ -183,10 +183,10 @@ class LocalProvider:
 
     def direct_probes(self, pod: JSON) -> dict[str, frozenset[ProbeKind]]:
         """A simulated container answers nobody; what it is said to be is what it is."""
-        if not self._engine.real:
-            return {}
         spec = pod["spec"]
         everything = [*(spec.get("initContainers") or ()), *spec["containers"]]
+        if self._engine.simulates(one["image"] for one in everything):
+            return {}
         return {one["name"]: kinds for one in everything if (kinds := direct(one))}
 
     async def restart_container(self, key: PodKey, container: str, *, grace: float) -> None:

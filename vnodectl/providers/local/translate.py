@@ -16,6 +16,7 @@ from vnodectl.providers.local import volumes
 from vnodectl.providers.local.hooks import hook
 from vnodectl.providers.local.names import group_labels, group_name
 from vnodectl.providers.local.probes import probe
+from vnodectl.providers.restarts import check_restarts
 from vnodectl.runtime import quantity
 from vnodectl.runtime.expansion import expand
 from vnodectl.runtime.provider import JSON, EnvVar, Rejected, ResolvedPod
@@ -77,17 +78,13 @@ def _containers(pod: ResolvedPod, kind: str, context: JSON) -> Iterable[Containe
     for index, container in enumerate(pod.spec.get(kind) or ()):
         path = f"spec.{kind}[{index}]"
         sidecar = kind == "initContainers" and container.get("restartPolicy") == "Always"
-        for name in ("restartPolicy", "restartPolicyRules"):
-            if container.get(name) and not (sidecar and name == "restartPolicy"):
-                raise Rejected(
-                    "UnsupportedRestartPolicy",
-                    "containers of this node restart as their pod says, sidecars always",
-                    field=f"{path}.{name}",
-                )
-        yield _container(pod, container, context, path)
+        check_restarts(container, pod.spec, path, sidecar=sidecar)
+        yield _container(pod, container, context, path, sidecar=sidecar)
 
 
-def _container(pod: ResolvedPod, container: JSON, context: JSON, path: str) -> ContainerSpec:
+def _container(
+    pod: ResolvedPod, container: JSON, context: JSON, path: str, *, sidecar: bool
+) -> ContainerSpec:
     _refuse(container, path)
     env = pod.env.get(container["name"], ())
     values = {one.name: one.value for one in env if not one.late}
@@ -121,7 +118,7 @@ def _container(pod: ResolvedPod, container: JSON, context: JSON, path: str) -> C
         liveness=probe(container, "livenessProbe", path),
         readiness=probe(container, "readinessProbe", path),
         startup=probe(container, "startupProbe", path),
-        sidecar=container.get("restartPolicy") == "Always",
+        sidecar=sidecar,
         post_start=hook(container, "postStart", path),
         pre_stop=hook(container, "preStop", path),
     )

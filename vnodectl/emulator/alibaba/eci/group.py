@@ -82,6 +82,9 @@ class Group:
     def containers(self) -> list[Params]:
         return self.params.items("Container")
 
+    def images(self) -> list[str]:
+        return [one.text("Image") for one in (*self.containers(), *self.params.items("InitContainer"))]
+
     def has_container(self, name: str) -> bool:
         every = (*self.containers(), *self.params.items("InitContainer"))
         return any(one.text("Name") == name for one in every)

@@ -89,7 +89,7 @@ async def _run(group: Group, container: Params, kind: str) -> None:
         code = await group.engine.exec(group.id, container.text("Name"), command, Quiet())
         if code:
             raise HookFailed(f"the command ended with code {code}")
-    if not group.engine.real:
+    if group.engine.simulates(group.images()):
         return
     if port := container.integer(f"{kind}TcpSocketPort"):
         _, writer = await asyncio.open_connection(container.text(f"{kind}TcpSocketHost") or group.ip, port)

@@ -54,8 +54,7 @@ class Host:
 
     async def give(self, group: Group) -> None:
         """Raises EngineError and OSError."""
-        images = [one.text("Image") for one in (*group.containers(), *group.params.items("InitContainer"))]
-        if inaccessible(images, self._world):
+        if inaccessible(group.images(), self._world):
             self._observe(group, _pull_failed(group, self._world.clock.now()))
             return
         for path in share_paths(group.params, self._shares):

@@ -59,6 +59,12 @@ class Group:
         return bool(self.properties["osType"] == "Windows")
 
     @property
+    def pretended(self) -> bool:
+        """Whether it is a Windows group that nothing runs."""
+        entries = (*self.properties["containers"], *(self.properties.get("initContainers") or ()))
+        return self.windows and self.engine.simulates(one["properties"]["image"] for one in entries)
+
+    @property
     def transitioning(self) -> bool:
         return self.task is not None and not self.task.done()
 

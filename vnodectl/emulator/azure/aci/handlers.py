@@ -304,7 +304,7 @@ class ContainerGroups:
         except EngineError as error:
             raise ArmError(500, "InternalServerError", f"The log cannot be read: {error}") from error
         content = kept.decode(errors="replace")
-        if group.windows and not group.engine.real:
+        if group.pretended:
             content = _limited(notice(group, container) + content, query.tail)
         return Answer(200, {"content": content})
 

@@ -115,7 +115,7 @@ class Streams:
     async def _work(self, ticket: Ticket, session: SocketSession) -> None:
         group = ticket.group
         try:
-            if group.windows and not group.engine.real:
+            if group.pretended:
                 await session.write_stdout(notice(group, ticket.container).replace("\n", "\r\n").encode())
             if ticket.command is None:
                 await group.engine.attach(group.engine_name, ticket.container, session)
