@@ -114,6 +114,7 @@ def test_no_kubeconfig_anywhere_is_a_failure_of_the_first_check(capsys, helm):
         ["--skip", "nothing"],
         ["--os-type", "Plan9"],
         ["--connector-name", "Bad_Name!"],
+        ["--subnet-id", "aci"],
         ["-g", "group-without-cluster"],
         ["--wait", "soon"],
         ["--list", "-o", "junit"],

@@ -104,6 +104,24 @@ def test_bad_input_is_refused_before_anybody_is_asked(said: dict[str, Any]) -> N
         precheck(Settings(**{**PRINCIPAL, **said}))
 
 
+SUBNET = "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet/subnets/aci"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["aci", "/subnets/aci", f"{SUBNET}/", SUBNET.removesuffix("/subnets/aci"), f"{SUBNET}\n", f" {SUBNET}"],
+)
+def test_what_is_no_id_of_a_subnet_is_refused_before_anybody_is_asked(said: str) -> None:
+    with pytest.raises(UsageError, match="not the resource ID of a subnet") as caught:
+        precheck(Settings(**PRINCIPAL, subnet_id=said))
+    assert "az network vnet subnet show" in caught.value.hint
+
+
+@pytest.mark.parametrize("said", [SUBNET, SUBNET.lower(), SUBNET.replace("subnets", "SUBNETS")])
+def test_the_id_of_a_subnet_is_taken_in_any_case_and_planned_in_arms(said: str) -> None:
+    assert plan(subnet_id=said).azure.subnet_id == SUBNET
+
+
 def test_a_name_too_long_for_every_region_is_refused_without_knowing_the_region() -> None:
     with pytest.raises(UsageError, match="allows"):
         precheck(Settings(**PRINCIPAL, connector_name="a" * 42))
