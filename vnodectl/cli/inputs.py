@@ -59,11 +59,10 @@ def gather(flags: Mapping[str, Any], config: str | None) -> Settings:
 
     from vnodectl.connector.settings import layered
 
-    path = config or os.environ.get("VNODECTL_CONFIG")
-    file = read_config(path) if path else {}
+    file = _file(config or os.environ.get("VNODECTL_CONFIG"))
     cloud = (layered({"cloud": flags.get("cloud")}, os.environ, file).cloud or "azure").lower()
     _refuse_foreign(flags, cloud)
-    settings = layered(_placed(flags, cloud), os.environ, file)
+    settings = layered(_placed(flags, cloud), os.environ, _placed(file, cloud))
     read = {
         name: read_secret(str(getattr(settings, f"{name}_file")), f"--{name.replace('_', '-')}-file")
         for name in ("client_secret", "secret_key", "security_token")
@@ -80,12 +79,23 @@ def gather(flags: Mapping[str, Any], config: str | None) -> Settings:
     )
 
 
-def _placed(flags: Mapping[str, Any], cloud: str) -> dict[str, Any]:
-    """-l, --location and --region are one flag; what it sets depends on the cloud."""
-    placed = dict(flags)
-    if cloud == "alibaba":
-        placed["region"] = placed.pop("location", None)
-    return placed
+def _file(path: str | None) -> Mapping[str, Any]:
+    if not path:
+        return {}
+    from vnodectl.cli.settings_file import read_config
+
+    return read_config(path)
+
+
+def _placed(said: Mapping[str, Any], cloud: str) -> dict[str, Any]:
+    """-l, --location and --region are one flag; what it sets depends on the cloud.
+
+    A file may have one for each cloud.
+    """
+    ours, other = ("region", "location") if cloud == "alibaba" else ("location", "region")
+    placed = dict(said)
+    elsewhere = placed.pop(other, None)
+    return placed if placed.get(ours) else {**placed, ours: elsewhere}
 
 
 def _refuse_foreign(flags: Mapping[str, Any], cloud: str) -> None:
@@ -100,23 +110,6 @@ def _from_environment(variables: tuple[str, ...], file_variable: str) -> str | N
     found = next((os.environ[name] for name in variables if os.environ.get(name)), None)
     path = os.environ.get(file_variable)
     return read_secret(path, file_variable) if path and not found else found
-
-
-def read_config(path: str) -> Mapping[str, Any]:
-    """A settings file: one YAML mapping. UsageError otherwise."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"settings file {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"settings file {path} is not YAML") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise UsageError(f"settings file {path} must be a mapping of options", hint="connector-name: my-aci")
-    return content
 
 
 def read_secret(path: str, flag: str) -> str:
