@@ -164,4 +164,5 @@ def _open_streams() -> None:
 def main() -> None:
     """Entry point of the console script."""
     _open_streams()
+    completion.join_words(os.environ)
     sys.exit(run_program(sys.argv[1:]))

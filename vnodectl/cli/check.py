@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vnodectl.cli import options
+from vnodectl.cli import complete, options
 from vnodectl.cli.check_context import Wishes, open_context
 from vnodectl.cli.inputs import gather
 from vnodectl.cli.options import RUN, option
@@ -83,12 +83,22 @@ def check(
     only: Annotated[
         list[str] | None,
         option(
-            RUN, "--only", metavar="CHECK", help="Ask only this id, glob (VN-AZ-*) or category. (repeatable)"
+            RUN,
+            "--only",
+            metavar="CHECK",
+            help="Ask only this id, glob (VN-AZ-*) or category. (repeatable)",
+            offers=complete.checks,
         ),
     ] = None,
     skip: Annotated[
         list[str] | None,
-        option(RUN, "--skip", metavar="CHECK", help="Leave out this id, glob or category. (repeatable)"),
+        option(
+            RUN,
+            "--skip",
+            metavar="CHECK",
+            help="Leave out this id, glob or category. (repeatable)",
+            offers=complete.checks,
+        ),
     ] = None,
     strict: Annotated[bool, option(RUN, "--strict", help="Exit with 3 where there are warnings.")] = False,
     offline: Annotated[

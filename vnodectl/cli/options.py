@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+from vnodectl.cli import complete
 from vnodectl.cli.output import Format
 
 CLUSTER = "Which cluster"
@@ -24,10 +26,17 @@ def option(
     help: str,  # noqa: A002 - typer's own word
     metavar: str | None = None,
     count: bool = False,
+    offers: Callable[..., complete.Offers] | None = None,
 ) -> Any:
-    """A typer option in a panel of the help text."""
+    """A typer option in a panel of the help text. `offers` is what shells complete its values with."""
     return typer.Option(
-        *names, help=help, metavar=metavar, count=count, rich_help_panel=panel, show_default=False
+        *names,
+        help=help,
+        metavar=metavar,
+        count=count,
+        rich_help_panel=panel,
+        show_default=False,
+        autocompletion=offers,
     )
 
 
@@ -53,7 +62,11 @@ Kubeconfig = Annotated[
 Context = Annotated[
     str | None,
     option(
-        CLUSTER, "--context", metavar="NAME", help="A context of the kubeconfig instead of its current one."
+        CLUSTER,
+        "--context",
+        metavar="NAME",
+        help="A context of the kubeconfig instead of its current one.",
+        offers=complete.contexts,
     ),
 ]
 Namespace = Annotated[
@@ -72,6 +85,7 @@ ConnectorName = Annotated[
         "--connector-name",
         metavar="NAME",
         help="Its name. (default: aci-connector; Alibaba Cloud: eci-connector)",
+        offers=complete.connector_names,
     ),
 ]
 Cloud = Annotated[
@@ -81,6 +95,7 @@ Cloud = Annotated[
         "--cloud",
         metavar="CLOUD",
         help="What runs the pods: azure or alibaba. (default: azure; env: VNODECTL_CLOUD)",
+        offers=complete.clouds,
     ),
 ]
 ReleaseName = Annotated[
@@ -90,6 +105,7 @@ ReleaseName = Annotated[
         "--release-name",
         metavar="NAME",
         help="Its Helm release, e.g. ack-virtual-node. (default: NAME-OS-REGION)",
+        offers=complete.release_names,
     ),
 ]
 ClusterId = Annotated[
@@ -97,7 +113,14 @@ ClusterId = Annotated[
     option(CLUSTER, "--cluster-id", metavar="ID", help="The ACK cluster. (env: VNODECTL_CLUSTER_ID)"),
 ]
 OsType = Annotated[
-    str | None, option(CONNECTOR, "--os-type", metavar="OS", help="Linux, Windows or Both. (default: Linux)")
+    str | None,
+    option(
+        CONNECTOR,
+        "--os-type",
+        metavar="OS",
+        help="Linux, Windows or Both. (default: Linux)",
+        offers=complete.os_types,
+    ),
 ]
 Subscription = Annotated[
     str | None,
@@ -139,15 +162,34 @@ AnyNamespace = Annotated[
     option(CLUSTER, "--namespace", metavar="NAME", help="Only those in this namespace. (default: all)"),
 ]
 AnyConnectorName = Annotated[
-    str | None, option(CONNECTOR, "--connector-name", metavar="NAME", help="Only this one. (default: all)")
+    str | None,
+    option(
+        CONNECTOR,
+        "--connector-name",
+        metavar="NAME",
+        help="Only this one. (default: all)",
+        offers=complete.connector_names,
+    ),
 ]
 AnyOsType = Annotated[
     str | None,
-    option(CONNECTOR, "--os-type", metavar="OS", help="Only Linux or only Windows. (default: Both)"),
+    option(
+        CONNECTOR,
+        "--os-type",
+        metavar="OS",
+        help="Only Linux or only Windows. (default: Both)",
+        offers=complete.os_types,
+    ),
 ]
 AnyCloud = Annotated[
     str | None,
-    option(CONNECTOR, "--cloud", metavar="CLOUD", help="Only those of azure or alibaba. (default: both)"),
+    option(
+        CONNECTOR,
+        "--cloud",
+        metavar="CLOUD",
+        help="Only those of azure or alibaba. (default: both)",
+        offers=complete.clouds,
+    ),
 ]
 FoundLocation = Annotated[
     str | None,
@@ -171,7 +213,13 @@ ChartUrl = Annotated[
 ]
 Skip = Annotated[
     list[str] | None,
-    option(RUN, "--skip", metavar="CHECK", help="Leave out a check, by ID; may be repeated."),
+    option(
+        RUN,
+        "--skip",
+        metavar="CHECK",
+        help="Leave out a check, by ID; may be repeated.",
+        offers=complete.checks,
+    ),
 ]
 SubnetId = Annotated[
     str | None,

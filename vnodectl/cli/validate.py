@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vnodectl.cli import options
+from vnodectl.cli import complete, options
 from vnodectl.cli.inputs import gather, open_account
 from vnodectl.cli.options import CONNECTOR, RUN, option
 from vnodectl.cli.output import Progress, complain, note, progress, warn, write_json, write_table
@@ -50,21 +50,12 @@ def validate(
             "--os-type",
             metavar="OS",
             help="Linux, Windows or Both must be there. (default: whatever is installed)",
+            offers=complete.os_types,
         ),
     ] = None,
     cloud: options.Cloud = None,
     release_name: options.ReleaseName = None,
-    location: Annotated[
-        str | None,
-        option(
-            CONNECTOR,
-            "-l",
-            "--location",
-            "--region",
-            metavar="REGION",
-            help="Its region. (default: wherever it is found)",
-        ),
-    ] = None,
+    location: options.FoundLocation = None,
     namespace: Annotated[
         str, option(_SMOKE, "--namespace", metavar="NAME", help="Where it is made. (default: default)")
     ] = "default",
