@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import typer
+
+from vnodectl.settings import expanded
 
 Offers = list[tuple[str, str]]
 """Values, and what they are."""
@@ -41,10 +42,10 @@ def contexts(ctx: typer.Context, incomplete: str) -> Offers:
     found: dict[str, str] = {}
     for path in str(said).split(os.pathsep):
         try:
-            content = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
+            content = yaml.safe_load(expanded(path).read_text(encoding="utf-8"))
             for entry in content["contexts"]:
                 found.setdefault(str(entry["name"]), f"cluster {entry['context']['cluster']}")
-        except (OSError, ValueError, RuntimeError, TypeError, LookupError, yaml.YAMLError):
+        except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError):
             continue
     return _starting(incomplete, found.items())
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from vnodectl.errors import UsageError
+from vnodectl.settings import expanded
 
 _AS_WRITTEN = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp"))
 
@@ -39,7 +39,7 @@ def read_config(path: str) -> Mapping[str, Any]:
     """
     where = f"settings file {path}"
     try:
-        data = Path(path).read_bytes()
+        data = expanded(path).read_bytes()
     except OSError as error:
         raise UsageError(f"{where}: {error.strerror}") from error
     try:
