@@ -14,9 +14,9 @@ import typer
 
 from vnodectl.cli import complete, options
 from vnodectl.cli.check_context import Wishes, open_context
-from vnodectl.cli.inputs import gather
+from vnodectl.cli.inputs import gather, patterns, selection
 from vnodectl.cli.options import RUN, option
-from vnodectl.cli.output import note, progress, warn, write_json, write_table
+from vnodectl.cli.output import note, printable, progress, warn, write_json, write_table
 from vnodectl.cli.run import log_to_stderr, run
 from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
 
@@ -86,20 +86,11 @@ def check(
             RUN,
             "--only",
             metavar="CHECK",
-            help="Ask only this id, glob (VN-AZ-*) or category. (repeatable)",
+            help="Ask only this check, glob (VN-AZ-*) or category; may be repeated.",
             offers=complete.checks,
         ),
     ] = None,
-    skip: Annotated[
-        list[str] | None,
-        option(
-            RUN,
-            "--skip",
-            metavar="CHECK",
-            help="Leave out this id, glob or category. (repeatable)",
-            offers=complete.checks,
-        ),
-    ] = None,
+    skip: options.Skip = None,
     strict: Annotated[bool, option(RUN, "--strict", help="Exit with 3 where there are warnings.")] = False,
     offline: Annotated[
         bool, option(RUN, "--offline", help="Ask only what can be answered without the network.")
@@ -187,8 +178,8 @@ def check(
         _print_role(settings)
         return
     chosen = _Chosen(
-        only=_split(tuple(only or ())),
-        skip=_split(tuple(skip or ())),
+        only=patterns(only),
+        skip=patterns(skip),
         offline=offline,
         wait=wait,
         wishes=_wishes(gpu, zone, size),
@@ -246,11 +237,11 @@ async def _ask(settings: Settings, chosen: _Chosen) -> tuple[Report, list[Mended
 
     if chosen.sysdump:
         return await _replay(chosen), []
-    selection = _selection(settings, chosen)
+    asked = selection(settings, only=chosen.only, skip=chosen.skip, offline=chosen.offline)
     patience = seconds(chosen.wait) if chosen.wait else 0.0
     with progress() as shown:
         shown.say("", "checking" + ("" if chosen.offline else " the cluster and the cloud"))
-        report = await run_until(lambda: _once(settings, selection, chosen), wait=patience)
+        report = await run_until(lambda: _once(settings, asked, chosen), wait=patience)
         shown.done("")
     return report, []
 
@@ -262,13 +253,13 @@ async def _mend(settings: Settings, chosen: _Chosen, yes: bool) -> tuple[Report,
     from vnodectl.connector.clouds.azure_account import AzureAccount
     from vnodectl.connector.plan import seconds
 
-    selection = _selection(settings, chosen)
+    asked = selection(settings, only=chosen.only, skip=chosen.skip, offline=chosen.offline)
     patience = seconds(chosen.wait) if chosen.wait else _ARRIVAL_SECONDS
 
     async def ask() -> Report:
         with progress() as shown:
             shown.say("", "checking the cluster and the cloud")
-            return await _once(settings, selection, chosen)
+            return await _once(settings, asked, chosen)
 
     async def apply(repair: Repair) -> None:
         async with open_account(settings) as account:
@@ -294,25 +285,14 @@ def _agree(outcomes: Sequence[Outcome], yes: bool) -> bool:
     return yes or typer.confirm("Go on?", default=False, err=True)
 
 
-def _selection(settings: Settings, chosen: _Chosen) -> Selection:
-    """UsageError for a pattern that matches nothing: said before anything is opened."""
-    from vnodectl.checks.catalog import checks_for
-    from vnodectl.checks.runner import Selection
-    from vnodectl.connector.clouds import cloud_of
-
-    selection = Selection(chosen.only, chosen.skip, chosen.offline)
-    selection.reasons(checks_for(cloud_of(settings).name))
-    return selection
-
-
-async def _once(settings: Settings, selection: Selection, chosen: _Chosen) -> Report:
+async def _once(settings: Settings, asked: Selection, chosen: _Chosen) -> Report:
     """One run, with sessions of its own: waiting may be for the very credentials or cluster."""
     from vnodectl.checks.catalog import checks_for
     from vnodectl.checks.runner import run as run_checks
 
     async with AsyncExitStack() as stack:
         context = await open_context(stack, settings, offline=chosen.offline, wishes=chosen.wishes)
-        return await run_checks(checks_for(context.target.cloud), context, selection=selection)
+        return await run_checks(checks_for(context.target.cloud), context, selection=asked)
 
 
 async def _replay(chosen: _Chosen) -> Report:
@@ -323,8 +303,8 @@ async def _replay(chosen: _Chosen) -> Report:
     from vnodectl.checks.runner import run as run_checks
 
     context = replay(archive.recording(chosen.sysdump))
-    selection = Selection(chosen.only, chosen.skip)
-    return await run_checks(checks_for(context.target.cloud), context, selection=selection)
+    asked = Selection(chosen.only, chosen.skip)
+    return await run_checks(checks_for(context.target.cloud), context, selection=asked)
 
 
 def _print_role(settings: Settings) -> None:
@@ -348,10 +328,6 @@ def _print_role(settings: Settings) -> None:
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
-def _split(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(part.strip() for pattern in patterns for part in pattern.split(",") if part.strip())
-
-
 def _show(report: Report, output: CheckFormat, strict: bool, mended: list[Mended] | None) -> int:
     from vnodectl.checks import render
 
@@ -371,7 +347,7 @@ def _show(report: Report, output: CheckFormat, strict: bool, mended: list[Mended
             CheckFormat.SHORT: render.short,
             CheckFormat.JUNIT: render.junit_xml,
         }
-        sys.stdout.write(texts[output](report))
+        sys.stdout.write(printable(texts[output](report)))
     return report.exit_code(strict=strict)
 
 

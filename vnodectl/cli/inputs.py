@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vnodectl.errors import UsageError
+from vnodectl.settings import expanded
 
 if TYPE_CHECKING:
+    from vnodectl.checks.runner import Selection
     from vnodectl.clouds.alibaba import AlibabaSettings
     from vnodectl.clouds.azure import AzureSettings
     from vnodectl.connector.clouds import Account
@@ -79,6 +81,24 @@ def gather(flags: Mapping[str, Any], config: str | None) -> Settings:
     )
 
 
+def patterns(said: Sequence[str] | None) -> tuple[str, ...]:
+    """Checks as --only and --skip name them: several times, with commas, or both."""
+    return tuple(part.strip() for one in said or () for part in one.split(",") if part.strip())
+
+
+def selection(
+    settings: Settings, *, only: tuple[str, ...] = (), skip: tuple[str, ...] = (), offline: bool = False
+) -> Selection:
+    """Which checks are meant. UsageError for a pattern that matches none, before anything is opened."""
+    from vnodectl.checks.catalog import checks_for
+    from vnodectl.checks.runner import Selection
+    from vnodectl.connector.clouds import cloud_of
+
+    chosen = Selection(only, skip, offline)
+    chosen.reasons(checks_for(cloud_of(settings).name))
+    return chosen
+
+
 def _file(path: str | None) -> Mapping[str, Any]:
     if not path:
         return {}
@@ -115,7 +135,7 @@ def _from_environment(variables: tuple[str, ...], file_variable: str) -> str | N
 def read_secret(path: str, flag: str) -> str:
     """The secret in a file, without the newline at its end. UsageError for no file or an empty one."""
     try:
-        secret = Path(path).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
+        secret = expanded(path).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "not text"
         raise UsageError(f"{flag} {path}: {cause}") from error
@@ -222,5 +242,5 @@ def _given(**entries: str | None) -> dict[str, str]:
 
 def _signed_in() -> bool:
     """Whether the Azure CLI was ever logged in here."""
-    home = os.environ.get("AZURE_CONFIG_DIR") or str(Path("~/.azure").expanduser())
+    home = os.environ.get("AZURE_CONFIG_DIR") or expanded("~/.azure")
     return Path(home, "azureProfile.json").is_file()

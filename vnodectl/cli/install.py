@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vnodectl.cli import options
-from vnodectl.cli.inputs import gather, open_account, secret_from_stdin
+from vnodectl.cli.inputs import gather, open_account, patterns, secret_from_stdin, selection
 from vnodectl.cli.installed import came_out, exit_code, tell_report, write_installed
 from vnodectl.cli.options import ALIBABA, ALIBABA_IDENTITY, CONNECTOR, IDENTITY, RUN, option
 from vnodectl.cli.output import Format, Progress, complain, note, progress, warn, write_json
@@ -305,7 +305,9 @@ def install_connector(
         },
         config,
     )
-    choices = Choices(dry_run, wait, register_provider, tuple(skip or ()), drain, force)
+    choices = Choices(
+        dry_run, wait, register_provider, selection(settings, skip=patterns(skip)).skip, drain, force
+    )
     code = _show(run(_install(settings, choices)), output)
     if code != EXIT_OK:
         raise typer.Exit(code)

@@ -217,7 +217,7 @@ Skip = Annotated[
         RUN,
         "--skip",
         metavar="CHECK",
-        help="Leave out a check, by ID; may be repeated.",
+        help="Leave out this check, glob or category; may be repeated.",
         offers=complete.checks,
     ),
 ]

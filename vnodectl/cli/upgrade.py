@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vnodectl.cli import options
-from vnodectl.cli.inputs import gather, open_account
+from vnodectl.cli.inputs import gather, open_account, patterns, selection
 from vnodectl.cli.installed import came_out, exit_code, tell_report, write_installed
 from vnodectl.cli.options import CONNECTOR, RUN, option
 from vnodectl.cli.output import Format, Progress, complain, note, progress, write_json
@@ -143,7 +143,10 @@ def upgrade_connector(
         },
         config,
     )
-    code = _show(run(_upgrade(settings, wait, rollback, dry_run, tuple(skip or ()))), output)
+    code = _show(
+        run(_upgrade(settings, wait, rollback, dry_run, selection(settings, skip=patterns(skip)).skip)),
+        output,
+    )
     if code != EXIT_OK:
         raise typer.Exit(code)
 

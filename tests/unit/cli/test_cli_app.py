@@ -125,6 +125,36 @@ def test_a_stream_that_takes_nothing_is_no_crash(how: str, code: int, err: str) 
     assert (done.returncode, done.stderr) == (code, err)
 
 
+@pytest.mark.parametrize("command", [["install-connector", "--help"], ["sandbox", "up", "--help"]])
+def test_a_locale_without_our_letters_gets_them_in_ascii(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vnodectl", *command],
+        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.isascii()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show-connector", "--kubeconfig", "~nobody-of-this-name/config"],
+        ["show-connector", "--config", "~nobody-of-this-name/config"],
+        ["install-connector", "--service-principal", "x", "--client-secret-file", "~nobody-of-this-name/x"],
+        ["install-connector", "--managed-identity", "system", "--chart-url", "~nobody-of-this-name/x"],
+    ],
+)
+def test_a_home_of_nobody_is_a_file_that_is_not_there(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_program(arguments) == 2
+    assert "~nobody-of-this-name/" in capsys.readouterr().err
+
+
 def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = subprocess.run(
