@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -141,10 +142,17 @@ def check(
       vnodectl check -o junit --strict > checks.xml
     """
     log_to_stderr(verbose)
+    _exclude(
+        from_sysdump,
+        fix=fix,
+        yes=yes,
+        offline=offline,
+        wait=wait,
+        **{"--list": list_, "--role-definition": role_definition},
+    )
     if list_:
-        _list(output)
+        _list(output, patterns(only), patterns(skip))
         return
-    _exclude(from_sysdump, fix=fix, yes=yes, offline=offline, wait=wait)
     settings = gather(
         {
             "cloud": cloud,
@@ -203,8 +211,21 @@ class _Chosen:
     sysdump: str
 
 
-def _exclude(sysdump: str | None, *, fix: bool, yes: bool, offline: bool, wait: str | None) -> None:
-    """UsageError for what does not go together."""
+def _exclude(
+    sysdump: str | None, *, fix: bool, yes: bool, offline: bool, wait: str | None, **instead: bool
+) -> None:
+    """UsageError for what does not go together; `instead` are the flags that ask nothing."""
+    for flag in (flag for flag, given in instead.items() if given):
+        others: dict[str, object] = {
+            **instead,
+            "--from-sysdump": sysdump,
+            "--fix": fix,
+            "--offline": offline,
+            "--wait": wait,
+        }
+        for other, given in others.items():
+            if given and other != flag:
+                raise UsageError(f"{flag} and {other} exclude each other")
     if yes and not fix:
         raise UsageError("--yes is for --fix only")
     for flag, given in (("--fix", fix), ("--offline", offline), ("--wait", bool(wait))):
@@ -226,8 +247,10 @@ def _wishes(gpu: str | None, zone: str | None, size: str | None) -> Wishes:
         first, _, second = size.partition(":")
         try:
             cpu, memory = float(first), float(second)
-        except ValueError as error:
-            raise UsageError(f"bad --size {size!r}", hint="write it as CPU:GB, e.g. 8:32") from error
+        except ValueError:
+            cpu = math.nan
+        if not (0 < cpu < math.inf and 0 < memory < math.inf):
+            raise UsageError(f"bad --size {size!r}", hint="write it as CPU:GB, e.g. 8:32")
     return Wishes(gpu or "", zone or "", cpu, memory)
 
 
@@ -351,11 +374,13 @@ def _show(report: Report, output: CheckFormat, strict: bool, mended: list[Mended
     return report.exit_code(strict=strict)
 
 
-def _list(output: CheckFormat) -> None:
+def _list(output: CheckFormat, only: tuple[str, ...], skip: tuple[str, ...]) -> None:
     from vnodectl.checks.catalog import all_checks
     from vnodectl.checks.render import listing
+    from vnodectl.checks.runner import Selection
 
-    rows = listing(all_checks())
+    left_out = Selection(only, skip).reasons(all_checks())
+    rows = listing(one for one in all_checks() if one.id not in left_out)
     if output is CheckFormat.JSON:
         keys = ("id", "category", "severity", "needs", "title")
         write_json("CheckList", {"checks": [dict(zip(keys, row, strict=True)) for row in rows]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from enum import StrEnum
 from typing import Annotated, Any
@@ -24,6 +25,8 @@ class SampleCloud(StrEnum):
     ALIBABA = "alibaba"
 
 
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
 _SAMPLES = {
     (SampleCloud.AZURE, SampleOs.LINUX): ("aci-helloworld", "mcr.microsoft.com/azuredocs/aci-helloworld"),
     (SampleCloud.AZURE, SampleOs.WINDOWS): ("iis-winsc", "mcr.microsoft.com/windows/servercore/iis"),
@@ -39,8 +42,10 @@ def deployment(
 ) -> JSON:
     """The manifest. Without `node` any virtual node of that OS and cloud may run it.
 
-    UsageError for an OS that the cloud does not run.
+    UsageError for an OS that the cloud does not run, and for an image or a node that can be none.
     """
+    from vnodectl.connector.image import parse_image
+
     if (cloud, system) not in _SAMPLES:
         raise UsageError(
             "Elastic Container Instance runs Linux pods only", hint="use linux, or --cloud azure"
@@ -51,6 +56,10 @@ def deployment(
         "kubernetes.io/os": system.value,
         "type": "virtual-kubelet",
     }
+    if image:
+        parse_image(image)
+    if node and not _LABEL_VALUE.fullmatch(node):
+        raise UsageError(f"bad --node {node!r}", hint="list them: kubectl get nodes -l type=virtual-kubelet")
     if node:
         selector["kubernetes.io/hostname"] = node
     return {

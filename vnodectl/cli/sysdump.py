@@ -103,6 +103,10 @@ def sysdump(
     from vnodectl.connector.clouds import cloud_of
 
     names.namespace_name(settings.namespace or cloud_of(settings).namespace)
+    if file == "-":
+        raise UsageError(
+            "the archive is a file, and its name goes to standard output", hint="name it with -f"
+        )
     now = datetime.now(UTC)
     path = Path(file or f"vnodectl-sysdump-{now:%Y%m%d-%H%M%S}.tar.gz")
     from vnodectl.sysdump.archive import check_place

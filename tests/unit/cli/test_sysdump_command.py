@@ -144,6 +144,7 @@ def test_the_name_that_it_gets_by_itself(
         ["--cloud", "gcp"],
         ["-f", "/not/there/a.tar.gz"],
         ["-f", "/tmp"],
+        ["-f", "-"],
         ["--namespace", "Not_A_Name"],
     ],
 )
@@ -156,6 +157,17 @@ def test_wrong_usage(arguments: list[str], capsys, cluster, tmp_path: Path, monk
     assert (code, out) == (2, "")
     assert err.count("error: ") == 1
     assert sorted(one.name for one in tmp_path.iterdir()) == before
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_asked(
+    capsys, cluster, tmp_path: Path, mocker
+) -> None:
+    api, config, _ = cluster
+    mocker.patch("vnodectl.sysdump.archive.os.access", return_value=False)  # root may write everywhere
+    code, out, err = sysdump(capsys, "-f", str(tmp_path / "a.tar.gz"), "--kubeconfig", config)
+    assert (code, out) == (2, "")
+    assert "cannot be written to" in err
+    assert api.requests == []
 
 
 def test_an_unreachable_cluster_still_makes_an_archive(capsys, tmp_path: Path) -> None:
