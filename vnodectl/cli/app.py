@@ -75,7 +75,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Install, check, validate and remove Kubernetes virtual nodes.
+    """Check, install, validate, upgrade and remove Kubernetes virtual nodes.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 warnings under --strict,
     4 timed out, 5 cluster or cloud unreachable, 130 interrupted.

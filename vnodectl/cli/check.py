@@ -125,7 +125,13 @@ def check(
     config: options.Config = None,
     output: Annotated[
         CheckFormat,
-        option(RUN, "-o", "--output", help="How to print the report: table, short, json or junit."),
+        option(
+            RUN,
+            "-o",
+            "--output",
+            metavar="FORMAT",
+            help="How to print the report: table, short, json or junit. (default: table)",
+        ),
     ] = CheckFormat.TABLE,
     verbose: options.Verbose = 0,
 ) -> None:

@@ -97,10 +97,29 @@ def deployment(
 
 def sample(
     system: Annotated[SampleOs, typer.Argument(metavar="linux|windows", help="Which operating system.")],
-    image: Annotated[str, typer.Option("--image", help="Another image than the guide's.")] = "",
-    node: Annotated[str, typer.Option("--node", help="Only this node, not any virtual node of the OS.")] = "",
+    image: Annotated[
+        str,
+        typer.Option("--image", metavar="IMAGE", help="Another image than the guide's.", show_default=False),
+    ] = "",
+    node: Annotated[
+        str,
+        typer.Option(
+            "--node",
+            metavar="NAME",
+            help="Only this node, not any virtual node of the OS.",
+            show_default=False,
+        ),
+    ] = "",
     cloud: Annotated[
-        SampleCloud, typer.Option("--cloud", envvar="VNODECTL_CLOUD", help="Whose virtual nodes.")
+        SampleCloud,
+        typer.Option(
+            "--cloud",
+            metavar="CLOUD",
+            envvar="VNODECTL_CLOUD",
+            help="Whose virtual nodes: azure or alibaba. (default: azure; env: VNODECTL_CLOUD)",
+            show_default=False,
+            show_envvar=False,
+        ),
     ] = SampleCloud.AZURE,
 ) -> None:
     """Print a Deployment for a virtual node.

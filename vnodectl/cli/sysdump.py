@@ -43,25 +43,25 @@ class Written:
 
 
 def sysdump(
+    resource_group: options.ResourceGroup = None,
+    cluster_name: options.ClusterName = None,
+    cluster_id: options.ClusterId = None,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    connector_name: options.ConnectorName = None,
+    os_type: options.OsType = None,
+    cloud: options.Cloud = None,
+    subscription: options.Subscription = None,
+    tenant: options.Tenant = None,
+    aci_resource_group: options.AciResourceGroup = None,
+    location: options.Location = None,
     file: Annotated[
         str | None,
         option(
             RUN, "-f", "--file", metavar="FILE", help="The archive. (default: vnodectl-sysdump-<time>.tar.gz)"
         ),
     ] = None,
-    resource_group: options.ResourceGroup = None,
-    cluster_name: options.ClusterName = None,
-    kubeconfig: options.Kubeconfig = None,
-    context: options.Context = None,
-    namespace: options.Namespace = None,
-    connector_name: options.ConnectorName = None,
-    os_type: options.OsType = None,
-    cluster_id: options.ClusterId = None,
-    cloud: options.Cloud = None,
-    subscription: options.Subscription = None,
-    tenant: options.Tenant = None,
-    aci_resource_group: options.AciResourceGroup = None,
-    location: options.Location = None,
     force: Annotated[bool, option(RUN, "--force", help="Overwrite the archive if it is there.")] = False,
     strict: Annotated[
         bool, option(RUN, "--strict", help="Exit with 3 where anything could not be collected.")

@@ -71,7 +71,7 @@ def upgrade_connector(
             options.PACKAGE,
             "--image-repository",
             metavar="REPOSITORY",
-            help="Where the connector's image is. (default: where it is now)",
+            help="Where the connector's image is. (default: where it is now; env: VNODECTL_IMAGE_REPOSITORY)",
         ),
     ] = None,
     image_tag: Annotated[
@@ -80,14 +80,22 @@ def upgrade_connector(
             options.PACKAGE,
             "--image-tag",
             metavar="TAG",
-            help="Its tag. (default: the chart's version; env: VNODECTL_IMAGE, a full reference)",
+            help=(
+                "Its tag. "
+                "(default: the chart's version; env: VNODECTL_IMAGE_TAG, or VNODECTL_IMAGE, a full reference)"
+            ),
         ),
     ] = None,
     dry_run: Annotated[
         bool, option(RUN, "--dry-run", help="Print what would change, secrets masked; change nothing.")
     ] = False,
     wait: Annotated[
-        bool, option(RUN, "--wait/--no-wait", help="Wait until every node is Ready with a fresh Lease.")
+        bool,
+        option(
+            RUN,
+            "--wait/--no-wait",
+            help="Wait until every node is Ready with a fresh Lease. (default: --wait)",
+        ),
     ] = True,
     rollback: Annotated[
         bool,
