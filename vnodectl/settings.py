@@ -14,9 +14,17 @@ RELEASE_LABEL = "vnodectl.io/release"
 """On a connector's nodes: the release that they belong to, whatever they are called."""
 
 
+def expanded(path: str) -> Path:
+    """The path with its `~` resolved, and as it is where nobody of that name is known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def cache_home() -> Path:
     """`$XDG_CACHE_HOME/vnodectl`, else `~/.cache/vnodectl`."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    base = os.environ.get("XDG_CACHE_HOME") or expanded("~/.cache")
     return Path(base) / "vnodectl"
 
 

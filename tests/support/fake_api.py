@@ -8,7 +8,7 @@ import queue
 import re
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -26,15 +26,17 @@ _PATH = re.compile(
 )
 
 
-def status(code: int, reason: str, message: str = "") -> web.Response:
-    """An error as the API server words it."""
-    body = {
+def status(code: int, reason: str, message: str = "", causes: Sequence[str] = ()) -> web.Response:
+    """An error as the API server words it; `causes` are the reasons in its details."""
+    body: JSON = {
         "kind": "Status",
         "status": "Failure",
         "code": code,
         "reason": reason,
         "message": message or reason,
     }
+    if causes:
+        body["details"] = {"causes": [{"reason": one} for one in causes]}
     return web.json_response(body, status=code)
 
 

@@ -22,7 +22,7 @@ def agent(config: str | None = None, **flags: Any) -> None:
 
     from vnodectl import logs
     from vnodectl.agent import AgentSettings, run
-    from vnodectl.cli.inputs import read_config
+    from vnodectl.cli.settings_file import read_config
 
     path = config or os.environ.get(CONFIG_VARIABLE)
     said = {name.replace("_", "-"): value for name, value in flags.items()}

@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from itertools import pairwise
 from typing import Annotated
 
@@ -74,7 +75,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Install, check, validate and remove Kubernetes virtual nodes.
+    """Check, install, validate, upgrade and remove Kubernetes virtual nodes.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 warnings under --strict,
     4 timed out, 5 cluster or cloud unreachable, 130 interrupted.
@@ -149,7 +150,10 @@ def _usage_hint(error: typer.TyperException) -> str:
 
 
 def _open_streams() -> None:
-    """Streams that the caller closed (`>&-`) lead nowhere; else the next socket would take their numbers."""
+    """Streams that the caller closed (`>&-`) lead nowhere; else the next socket would take their numbers.
+
+    What the encoding of stdout has no letter for is written in ASCII.
+    """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             opened = os.open(os.devnull, os.O_RDWR)
@@ -159,9 +163,12 @@ def _open_streams() -> None:
             setattr(
                 sys, name, os.fdopen(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False)
             )
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def main() -> None:
     """Entry point of the console script."""
     _open_streams()
+    completion.join_words(os.environ)
     sys.exit(run_program(sys.argv[1:]))

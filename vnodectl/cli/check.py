@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vnodectl.cli import options
+from vnodectl.cli import complete, options
 from vnodectl.cli.check_context import Wishes, open_context
-from vnodectl.cli.inputs import gather
+from vnodectl.cli.inputs import gather, patterns, selection
 from vnodectl.cli.options import RUN, option
-from vnodectl.cli.output import note, progress, warn, write_json, write_table
+from vnodectl.cli.output import note, printable, progress, warn, write_json, write_table
 from vnodectl.cli.run import log_to_stderr, run
 from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
 
@@ -83,13 +84,14 @@ def check(
     only: Annotated[
         list[str] | None,
         option(
-            RUN, "--only", metavar="CHECK", help="Ask only this id, glob (VN-AZ-*) or category. (repeatable)"
+            RUN,
+            "--only",
+            metavar="CHECK",
+            help="Ask only this check, glob (VN-AZ-*) or category; may be repeated.",
+            offers=complete.checks,
         ),
     ] = None,
-    skip: Annotated[
-        list[str] | None,
-        option(RUN, "--skip", metavar="CHECK", help="Leave out this id, glob or category. (repeatable)"),
-    ] = None,
+    skip: options.Skip = None,
     strict: Annotated[bool, option(RUN, "--strict", help="Exit with 3 where there are warnings.")] = False,
     offline: Annotated[
         bool, option(RUN, "--offline", help="Ask only what can be answered without the network.")
@@ -123,7 +125,13 @@ def check(
     config: options.Config = None,
     output: Annotated[
         CheckFormat,
-        option(RUN, "-o", "--output", help="How to print the report: table, short, json or junit."),
+        option(
+            RUN,
+            "-o",
+            "--output",
+            metavar="FORMAT",
+            help="How to print the report: table, short, json or junit. (default: table)",
+        ),
     ] = CheckFormat.TABLE,
     verbose: options.Verbose = 0,
 ) -> None:
@@ -140,10 +148,17 @@ def check(
       vnodectl check -o junit --strict > checks.xml
     """
     log_to_stderr(verbose)
+    _exclude(
+        from_sysdump,
+        fix=fix,
+        yes=yes,
+        offline=offline,
+        wait=wait,
+        **{"--list": list_, "--role-definition": role_definition},
+    )
     if list_:
-        _list(output)
+        _list(output, patterns(only), patterns(skip))
         return
-    _exclude(from_sysdump, fix=fix, yes=yes, offline=offline, wait=wait)
     settings = gather(
         {
             "cloud": cloud,
@@ -177,8 +192,8 @@ def check(
         _print_role(settings)
         return
     chosen = _Chosen(
-        only=_split(tuple(only or ())),
-        skip=_split(tuple(skip or ())),
+        only=patterns(only),
+        skip=patterns(skip),
         offline=offline,
         wait=wait,
         wishes=_wishes(gpu, zone, size),
@@ -202,8 +217,21 @@ class _Chosen:
     sysdump: str
 
 
-def _exclude(sysdump: str | None, *, fix: bool, yes: bool, offline: bool, wait: str | None) -> None:
-    """UsageError for what does not go together."""
+def _exclude(
+    sysdump: str | None, *, fix: bool, yes: bool, offline: bool, wait: str | None, **instead: bool
+) -> None:
+    """UsageError for what does not go together; `instead` are the flags that ask nothing."""
+    for flag in (flag for flag, given in instead.items() if given):
+        others: dict[str, object] = {
+            **instead,
+            "--from-sysdump": sysdump,
+            "--fix": fix,
+            "--offline": offline,
+            "--wait": wait,
+        }
+        for other, given in others.items():
+            if given and other != flag:
+                raise UsageError(f"{flag} and {other} exclude each other")
     if yes and not fix:
         raise UsageError("--yes is for --fix only")
     for flag, given in (("--fix", fix), ("--offline", offline), ("--wait", bool(wait))):
@@ -225,8 +253,10 @@ def _wishes(gpu: str | None, zone: str | None, size: str | None) -> Wishes:
         first, _, second = size.partition(":")
         try:
             cpu, memory = float(first), float(second)
-        except ValueError as error:
-            raise UsageError(f"bad --size {size!r}", hint="write it as CPU:GB, e.g. 8:32") from error
+        except ValueError:
+            cpu = math.nan
+        if not (0 < cpu < math.inf and 0 < memory < math.inf):
+            raise UsageError(f"bad --size {size!r}", hint="write it as CPU:GB, e.g. 8:32")
     return Wishes(gpu or "", zone or "", cpu, memory)
 
 
@@ -236,11 +266,11 @@ async def _ask(settings: Settings, chosen: _Chosen) -> tuple[Report, list[Mended
 
     if chosen.sysdump:
         return await _replay(chosen), []
-    selection = _selection(settings, chosen)
+    asked = selection(settings, only=chosen.only, skip=chosen.skip, offline=chosen.offline)
     patience = seconds(chosen.wait) if chosen.wait else 0.0
     with progress() as shown:
         shown.say("", "checking" + ("" if chosen.offline else " the cluster and the cloud"))
-        report = await run_until(lambda: _once(settings, selection, chosen), wait=patience)
+        report = await run_until(lambda: _once(settings, asked, chosen), wait=patience)
         shown.done("")
     return report, []
 
@@ -252,13 +282,13 @@ async def _mend(settings: Settings, chosen: _Chosen, yes: bool) -> tuple[Report,
     from vnodectl.connector.clouds.azure_account import AzureAccount
     from vnodectl.connector.plan import seconds
 
-    selection = _selection(settings, chosen)
+    asked = selection(settings, only=chosen.only, skip=chosen.skip, offline=chosen.offline)
     patience = seconds(chosen.wait) if chosen.wait else _ARRIVAL_SECONDS
 
     async def ask() -> Report:
         with progress() as shown:
             shown.say("", "checking the cluster and the cloud")
-            return await _once(settings, selection, chosen)
+            return await _once(settings, asked, chosen)
 
     async def apply(repair: Repair) -> None:
         async with open_account(settings) as account:
@@ -284,25 +314,14 @@ def _agree(outcomes: Sequence[Outcome], yes: bool) -> bool:
     return yes or typer.confirm("Go on?", default=False, err=True)
 
 
-def _selection(settings: Settings, chosen: _Chosen) -> Selection:
-    """UsageError for a pattern that matches nothing: said before anything is opened."""
-    from vnodectl.checks.catalog import checks_for
-    from vnodectl.checks.runner import Selection
-    from vnodectl.connector.clouds import cloud_of
-
-    selection = Selection(chosen.only, chosen.skip, chosen.offline)
-    selection.reasons(checks_for(cloud_of(settings).name))
-    return selection
-
-
-async def _once(settings: Settings, selection: Selection, chosen: _Chosen) -> Report:
+async def _once(settings: Settings, asked: Selection, chosen: _Chosen) -> Report:
     """One run, with sessions of its own: waiting may be for the very credentials or cluster."""
     from vnodectl.checks.catalog import checks_for
     from vnodectl.checks.runner import run as run_checks
 
     async with AsyncExitStack() as stack:
         context = await open_context(stack, settings, offline=chosen.offline, wishes=chosen.wishes)
-        return await run_checks(checks_for(context.target.cloud), context, selection=selection)
+        return await run_checks(checks_for(context.target.cloud), context, selection=asked)
 
 
 async def _replay(chosen: _Chosen) -> Report:
@@ -313,8 +332,8 @@ async def _replay(chosen: _Chosen) -> Report:
     from vnodectl.checks.runner import run as run_checks
 
     context = replay(archive.recording(chosen.sysdump))
-    selection = Selection(chosen.only, chosen.skip)
-    return await run_checks(checks_for(context.target.cloud), context, selection=selection)
+    asked = Selection(chosen.only, chosen.skip)
+    return await run_checks(checks_for(context.target.cloud), context, selection=asked)
 
 
 def _print_role(settings: Settings) -> None:
@@ -338,10 +357,6 @@ def _print_role(settings: Settings) -> None:
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
-def _split(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(part.strip() for pattern in patterns for part in pattern.split(",") if part.strip())
-
-
 def _show(report: Report, output: CheckFormat, strict: bool, mended: list[Mended] | None) -> int:
     from vnodectl.checks import render
 
@@ -361,15 +376,17 @@ def _show(report: Report, output: CheckFormat, strict: bool, mended: list[Mended
             CheckFormat.SHORT: render.short,
             CheckFormat.JUNIT: render.junit_xml,
         }
-        sys.stdout.write(texts[output](report))
+        sys.stdout.write(printable(texts[output](report)))
     return report.exit_code(strict=strict)
 
 
-def _list(output: CheckFormat) -> None:
+def _list(output: CheckFormat, only: tuple[str, ...], skip: tuple[str, ...]) -> None:
     from vnodectl.checks.catalog import all_checks
     from vnodectl.checks.render import listing
+    from vnodectl.checks.runner import Selection
 
-    rows = listing(all_checks())
+    left_out = Selection(only, skip).reasons(all_checks())
+    rows = listing(one for one in all_checks() if one.id not in left_out)
     if output is CheckFormat.JSON:
         keys = ("id", "category", "severity", "needs", "title")
         write_json("CheckList", {"checks": [dict(zip(keys, row, strict=True)) for row in rows]})

@@ -148,6 +148,7 @@ def _target(settings: Settings, wishes: Wishes, facts: Facts) -> Target:
     from vnodectl.connector import names
     from vnodectl.connector.clouds import cloud_of
     from vnodectl.connector.clouds.alibaba import vswitches
+    from vnodectl.connector.clouds.azure import subnet_id
     from vnodectl.connector.plan import aks_cluster
 
     cloud = cloud_of(settings)
@@ -167,7 +168,7 @@ def _target(settings: Settings, wishes: Wishes, facts: Facts) -> Target:
         resource_group=settings.aci_resource_group or facts.node_resource_group or "",
         region=region,
         cloud=cloud.name,
-        subnet_id=settings.subnet_id or "",
+        subnet_id=subnet_id(settings),
         tenant=settings.tenant or "",
         identity=_identity(settings),
         chart=settings.chart_url or "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import MutableMapping
 from enum import StrEnum
 from typing import Annotated
 
@@ -35,6 +36,21 @@ def script(shell: Shell) -> str:
         get_completion_script(prog_name="vnodectl", complete_var="_VNODECTL_COMPLETE", shell=shell.value)
         + "\n"
     )
+
+
+def join_words(environ: MutableMapping[str, str]) -> None:
+    """Bash breaks `--output=js` into three words, and what reads them expects two."""
+    if environ.get("_VNODECTL_COMPLETE") != "complete_bash":
+        return
+    words = environ.get("COMP_WORDS", "").split("\n")
+    at = int(environ.get("COMP_CWORD") or 0)
+    kept = [
+        number
+        for number, word in enumerate(words)
+        if not (word == "=" and 0 < number < at and words[number - 1].startswith("--"))
+    ]
+    environ["COMP_WORDS"] = "\n".join(words[number] for number in kept)
+    environ["COMP_CWORD"] = str(sum(number < at for number in kept))
 
 
 def completion(

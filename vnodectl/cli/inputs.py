@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vnodectl.errors import UsageError
+from vnodectl.settings import expanded
 
 if TYPE_CHECKING:
+    from vnodectl.checks.runner import Selection
     from vnodectl.clouds.alibaba import AlibabaSettings
     from vnodectl.clouds.azure import AzureSettings
     from vnodectl.connector.clouds import Account
@@ -59,11 +61,10 @@ def gather(flags: Mapping[str, Any], config: str | None) -> Settings:
 
     from vnodectl.connector.settings import layered
 
-    path = config or os.environ.get("VNODECTL_CONFIG")
-    file = read_config(path) if path else {}
+    file = _file(config or os.environ.get("VNODECTL_CONFIG"))
     cloud = (layered({"cloud": flags.get("cloud")}, os.environ, file).cloud or "azure").lower()
     _refuse_foreign(flags, cloud)
-    settings = layered(_placed(flags, cloud), os.environ, file)
+    settings = layered(_placed(flags, cloud), os.environ, _placed(file, cloud))
     read = {
         name: read_secret(str(getattr(settings, f"{name}_file")), f"--{name.replace('_', '-')}-file")
         for name in ("client_secret", "secret_key", "security_token")
@@ -80,12 +81,41 @@ def gather(flags: Mapping[str, Any], config: str | None) -> Settings:
     )
 
 
-def _placed(flags: Mapping[str, Any], cloud: str) -> dict[str, Any]:
-    """-l, --location and --region are one flag; what it sets depends on the cloud."""
-    placed = dict(flags)
-    if cloud == "alibaba":
-        placed["region"] = placed.pop("location", None)
-    return placed
+def patterns(said: Sequence[str] | None) -> tuple[str, ...]:
+    """Checks as --only and --skip name them: several times, with commas, or both."""
+    return tuple(part.strip() for one in said or () for part in one.split(",") if part.strip())
+
+
+def selection(
+    settings: Settings, *, only: tuple[str, ...] = (), skip: tuple[str, ...] = (), offline: bool = False
+) -> Selection:
+    """Which checks are meant. UsageError for a pattern that matches none, before anything is opened."""
+    from vnodectl.checks.catalog import checks_for
+    from vnodectl.checks.runner import Selection
+    from vnodectl.connector.clouds import cloud_of
+
+    chosen = Selection(only, skip, offline)
+    chosen.reasons(checks_for(cloud_of(settings).name))
+    return chosen
+
+
+def _file(path: str | None) -> Mapping[str, Any]:
+    if not path:
+        return {}
+    from vnodectl.cli.settings_file import read_config
+
+    return read_config(path)
+
+
+def _placed(said: Mapping[str, Any], cloud: str) -> dict[str, Any]:
+    """-l, --location and --region are one flag; what it sets depends on the cloud.
+
+    A file may have one for each cloud.
+    """
+    ours, other = ("region", "location") if cloud == "alibaba" else ("location", "region")
+    placed = dict(said)
+    elsewhere = placed.pop(other, None)
+    return placed if placed.get(ours) else {**placed, ours: elsewhere}
 
 
 def _refuse_foreign(flags: Mapping[str, Any], cloud: str) -> None:
@@ -102,27 +132,10 @@ def _from_environment(variables: tuple[str, ...], file_variable: str) -> str | N
     return read_secret(path, file_variable) if path and not found else found
 
 
-def read_config(path: str) -> Mapping[str, Any]:
-    """A settings file: one YAML mapping. UsageError otherwise."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"settings file {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"settings file {path} is not YAML") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise UsageError(f"settings file {path} must be a mapping of options", hint="connector-name: my-aci")
-    return content
-
-
 def read_secret(path: str, flag: str) -> str:
     """The secret in a file, without the newline at its end. UsageError for no file or an empty one."""
     try:
-        secret = Path(path).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
+        secret = expanded(path).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "not text"
         raise UsageError(f"{flag} {path}: {cause}") from error
@@ -229,5 +242,5 @@ def _given(**entries: str | None) -> dict[str, str]:
 
 def _signed_in() -> bool:
     """Whether the Azure CLI was ever logged in here."""
-    home = os.environ.get("AZURE_CONFIG_DIR") or str(Path("~/.azure").expanduser())
+    home = os.environ.get("AZURE_CONFIG_DIR") or expanded("~/.azure")
     return Path(home, "azureProfile.json").is_file()

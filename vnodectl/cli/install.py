@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vnodectl.cli import options
-from vnodectl.cli.inputs import gather, open_account, secret_from_stdin
+from vnodectl.cli.inputs import gather, open_account, patterns, secret_from_stdin, selection
 from vnodectl.cli.installed import came_out, exit_code, tell_report, write_installed
 from vnodectl.cli.options import ALIBABA, ALIBABA_IDENTITY, CONNECTOR, IDENTITY, RUN, option
 from vnodectl.cli.output import Format, Progress, complain, note, progress, warn, write_json
@@ -98,7 +98,10 @@ def install_connector(
         option(
             CONNECTOR,
             "--webhook/--no-webhook",
-            help="Whether labels of namespaces and pods send pods there. (default: on Alibaba Cloud)",
+            help=(
+                "Whether labels of namespaces and pods send pods there. "
+                "(default: on Alibaba Cloud; env: VNODECTL_WEBHOOK)"
+            ),
         ),
     ] = None,
     aci_resource_group: options.AciResourceGroup = None,
@@ -150,7 +153,14 @@ def install_connector(
     ] = None,
     vpc_endpoints: Annotated[
         bool,
-        option(ALIBABA, "--vpc-endpoints", help="The connector calls the cloud's APIs inside the VPC."),
+        option(
+            ALIBABA,
+            "--vpc-endpoints",
+            help=(
+                "The connector calls the cloud's APIs inside the VPC. "
+                "(env: ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED)"
+            ),
+        ),
     ] = False,
     access_key: Annotated[
         str | None,
@@ -179,7 +189,7 @@ def install_connector(
             ALIBABA_IDENTITY,
             "--security-token-file",
             metavar="FILE",
-            help="Of a temporary key, its STS token. (env: ALIBABA_CLOUD_SECURITY_TOKEN)",
+            help="A file with the STS token of a temporary key. (env: ALIBABA_CLOUD_SECURITY_TOKEN)",
         ),
     ] = None,
     ram_role: options.RamRole = None,
@@ -189,7 +199,10 @@ def install_connector(
             ALIBABA_IDENTITY,
             "--oidc-provider",
             metavar="ARN",
-            help="Of that role. (default: the cluster's; env: ALIBABA_CLOUD_OIDC_PROVIDER_ARN)",
+            help=(
+                "Whose tokens that role trusts. "
+                "(default: the cluster's; env: ALIBABA_CLOUD_OIDC_PROVIDER_ARN)"
+            ),
         ),
     ] = None,
     ecs_role: Annotated[
@@ -203,7 +216,12 @@ def install_connector(
         bool, option(RUN, "--dry-run", help="Print what would be created, secrets masked; change nothing.")
     ] = False,
     wait: Annotated[
-        bool, option(RUN, "--wait/--no-wait", help="Wait until every node is Ready with a fresh Lease.")
+        bool,
+        option(
+            RUN,
+            "--wait/--no-wait",
+            help="Wait until every node is Ready with a fresh Lease. (default: --wait)",
+        ),
     ] = True,
     drain: Annotated[
         bool,
@@ -305,7 +323,9 @@ def install_connector(
         },
         config,
     )
-    choices = Choices(dry_run, wait, register_provider, tuple(skip or ()), drain, force)
+    choices = Choices(
+        dry_run, wait, register_provider, selection(settings, skip=patterns(skip)).skip, drain, force
+    )
     code = _show(run(_install(settings, choices)), output)
     if code != EXIT_OK:
         raise typer.Exit(code)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+from vnodectl.cli import complete
 from vnodectl.cli.output import Format
 
 CLUSTER = "Which cluster"
@@ -22,23 +24,43 @@ def option(
     panel: str,
     *names: str,
     help: str,  # noqa: A002 - typer's own word
-    metavar: str | None = None,
+    metavar: str = "",
     count: bool = False,
+    offers: Callable[..., complete.Offers] | None = None,
 ) -> Any:
-    """A typer option in a panel of the help text."""
+    """A typer option in a panel of the help text. `offers` is what shells complete its values with.
+
+    A flag has no `metavar`: typer would call it `<bool>`, as if a value belonged there.
+    """
     return typer.Option(
-        *names, help=help, metavar=metavar, count=count, rich_help_panel=panel, show_default=False
+        *names,
+        help=help,
+        metavar=metavar,
+        count=count,
+        rich_help_panel=panel,
+        show_default=False,
+        autocompletion=offers,
     )
 
 
 ResourceGroup = Annotated[
     str | None,
-    option(CLUSTER, "-g", "--resource-group", metavar="GROUP", help="Resource group of the AKS cluster."),
+    option(
+        CLUSTER,
+        "-g",
+        "--resource-group",
+        metavar="GROUP",
+        help="Resource group of the AKS cluster. (env: VNODECTL_RESOURCE_GROUP)",
+    ),
 ]
 ClusterName = Annotated[
     str | None,
     option(
-        CLUSTER, "-n", "--name", metavar="CLUSTER", help="The AKS cluster. Without it: the current context."
+        CLUSTER,
+        "-n",
+        "--name",
+        metavar="CLUSTER",
+        help="The AKS cluster. (default: the current context; env: VNODECTL_CLUSTER_NAME)",
     ),
 ]
 Kubeconfig = Annotated[
@@ -53,7 +75,11 @@ Kubeconfig = Annotated[
 Context = Annotated[
     str | None,
     option(
-        CLUSTER, "--context", metavar="NAME", help="A context of the kubeconfig instead of its current one."
+        CLUSTER,
+        "--context",
+        metavar="NAME",
+        help="A context of the kubeconfig instead of its current one.",
+        offers=complete.contexts,
     ),
 ]
 Namespace = Annotated[
@@ -62,7 +88,10 @@ Namespace = Annotated[
         CLUSTER,
         "--namespace",
         metavar="NAME",
-        help="Where its own pod lives. (default: vnode-system; Alibaba Cloud: kube-system)",
+        help=(
+            "Where the connector lives. "
+            "(default: vnode-system; Alibaba Cloud: kube-system; env: VNODECTL_NAMESPACE)"
+        ),
     ),
 ]
 ConnectorName = Annotated[
@@ -71,7 +100,8 @@ ConnectorName = Annotated[
         CONNECTOR,
         "--connector-name",
         metavar="NAME",
-        help="Its name. (default: aci-connector; Alibaba Cloud: eci-connector)",
+        help="Its name. (default: aci-connector; Alibaba Cloud: eci-connector; env: VNODECTL_CONNECTOR_NAME)",
+        offers=complete.connector_names,
     ),
 ]
 Cloud = Annotated[
@@ -81,6 +111,7 @@ Cloud = Annotated[
         "--cloud",
         metavar="CLOUD",
         help="What runs the pods: azure or alibaba. (default: azure; env: VNODECTL_CLOUD)",
+        offers=complete.clouds,
     ),
 ]
 ReleaseName = Annotated[
@@ -89,15 +120,38 @@ ReleaseName = Annotated[
         CONNECTOR,
         "--release-name",
         metavar="NAME",
-        help="Its Helm release, e.g. ack-virtual-node. (default: NAME-OS-REGION)",
+        help="Its Helm release, e.g. ack-virtual-node. (default: NAME-OS-REGION; env: VNODECTL_RELEASE_NAME)",
+        offers=complete.release_names,
     ),
 ]
 ClusterId = Annotated[
     str | None,
-    option(CLUSTER, "--cluster-id", metavar="ID", help="The ACK cluster. (env: VNODECTL_CLUSTER_ID)"),
+    option(
+        CLUSTER,
+        "--cluster-id",
+        metavar="ID",
+        help="The ACK cluster. (default: the current context; env: VNODECTL_CLUSTER_ID)",
+    ),
+]
+AnyReleaseName = Annotated[
+    str | None,
+    option(
+        CONNECTOR,
+        "--release-name",
+        metavar="NAME",
+        help="Only that of this Helm release. (default: all; env: VNODECTL_RELEASE_NAME)",
+        offers=complete.release_names,
+    ),
 ]
 OsType = Annotated[
-    str | None, option(CONNECTOR, "--os-type", metavar="OS", help="Linux, Windows or Both. (default: Linux)")
+    str | None,
+    option(
+        CONNECTOR,
+        "--os-type",
+        metavar="OS",
+        help="Linux, Windows or Both. (default: Linux)",
+        offers=complete.os_types,
+    ),
 ]
 Subscription = Annotated[
     str | None,
@@ -120,7 +174,10 @@ AciResourceGroup = Annotated[
         AZURE,
         "--aci-resource-group",
         metavar="GROUP",
-        help="Where container groups are made. (default: the AKS cluster's node resource group)",
+        help=(
+            "Where container groups are made. "
+            "(default: the AKS cluster's node resource group; env: VNODECTL_ACI_RESOURCE_GROUP)"
+        ),
     ),
 ]
 Location = Annotated[
@@ -131,23 +188,51 @@ Location = Annotated[
         "--location",
         "--region",
         metavar="REGION",
-        help="Region of the container groups. (default: that of their resource group or cluster)",
+        help=(
+            "Region of the container groups. "
+            "(default: that of their resource group or cluster; env: VNODECTL_ACI_REGION; "
+            "Alibaba Cloud: ALIBABA_CLOUD_REGION_ID)"
+        ),
     ),
 ]
 AnyNamespace = Annotated[
     str | None,
-    option(CLUSTER, "--namespace", metavar="NAME", help="Only those in this namespace. (default: all)"),
+    option(
+        CLUSTER,
+        "--namespace",
+        metavar="NAME",
+        help="Only those in this namespace. (default: all; env: VNODECTL_NAMESPACE)",
+    ),
 ]
 AnyConnectorName = Annotated[
-    str | None, option(CONNECTOR, "--connector-name", metavar="NAME", help="Only this one. (default: all)")
+    str | None,
+    option(
+        CONNECTOR,
+        "--connector-name",
+        metavar="NAME",
+        help="Only those of this name. (default: all; env: VNODECTL_CONNECTOR_NAME)",
+        offers=complete.connector_names,
+    ),
 ]
 AnyOsType = Annotated[
     str | None,
-    option(CONNECTOR, "--os-type", metavar="OS", help="Only Linux or only Windows. (default: Both)"),
+    option(
+        CONNECTOR,
+        "--os-type",
+        metavar="OS",
+        help="Only Linux or only Windows. (default: both)",
+        offers=complete.os_types,
+    ),
 ]
 AnyCloud = Annotated[
     str | None,
-    option(CONNECTOR, "--cloud", metavar="CLOUD", help="Only those of azure or alibaba. (default: both)"),
+    option(
+        CONNECTOR,
+        "--cloud",
+        metavar="CLOUD",
+        help="Only those of azure or alibaba. (default: both; env: VNODECTL_CLOUD)",
+        offers=complete.clouds,
+    ),
 ]
 FoundLocation = Annotated[
     str | None,
@@ -157,7 +242,7 @@ FoundLocation = Annotated[
         "--location",
         "--region",
         metavar="REGION",
-        help="Its region. (default: wherever it is found)",
+        help="Its region. (default: wherever it is found; env: VNODECTL_ACI_REGION)",
     ),
 ]
 ChartUrl = Annotated[
@@ -166,12 +251,18 @@ ChartUrl = Annotated[
         PACKAGE,
         "--chart-url",
         metavar="URL",
-        help="https or oci URL, directory or .tgz. (default: the built-in chart)",
+        help="https or oci URL, directory or .tgz. (default: the built-in chart; env: VNODECTL_CHART_URL)",
     ),
 ]
 Skip = Annotated[
     list[str] | None,
-    option(RUN, "--skip", metavar="CHECK", help="Leave out a check, by ID; may be repeated."),
+    option(
+        RUN,
+        "--skip",
+        metavar="CHECK",
+        help="Leave out this check, glob or category; may be repeated.",
+        offers=complete.checks,
+    ),
 ]
 SubnetId = Annotated[
     str | None,
@@ -238,11 +329,24 @@ RamRole = Annotated[
 ]
 ImageRepository = Annotated[
     str | None,
-    option(PACKAGE, "--image-repository", metavar="REPOSITORY", help="Where the connector's image is."),
+    option(
+        PACKAGE,
+        "--image-repository",
+        metavar="REPOSITORY",
+        help="Where the connector's image is. (env: VNODECTL_IMAGE_REPOSITORY)",
+    ),
 ]
 ImageTag = Annotated[
     str | None,
-    option(PACKAGE, "--image-tag", metavar="TAG", help="Its tag. (env: VNODECTL_IMAGE, a full reference)"),
+    option(
+        PACKAGE,
+        "--image-tag",
+        metavar="TAG",
+        help=(
+            "Its tag. "
+            "(default: the chart's version; env: VNODECTL_IMAGE_TAG, or VNODECTL_IMAGE, a full reference)"
+        ),
+    ),
 ]
 Config = Annotated[
     str | None,
@@ -257,7 +361,16 @@ Timeout = Annotated[
     str | None,
     option(RUN, "--timeout", metavar="TIME", help="How long to wait: 300, 300s or 5m. (default: 5m)"),
 ]
-Output = Annotated[Format, option(RUN, "-o", "--output", help="How to print the result: table or json.")]
+Output = Annotated[
+    Format,
+    option(
+        RUN,
+        "-o",
+        "--output",
+        metavar="FORMAT",
+        help="How to print the result: table or json. (default: table)",
+    ),
+]
 Verbose = Annotated[
     int,
     option(RUN, "-v", "--verbose", count=True, help="Say what is done; twice for details."),

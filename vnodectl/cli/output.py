@@ -1,5 +1,7 @@
 """What people and programs see: results on stdout, everything else on stderr.
 
+Names and messages come from clusters, clouds and files: on a terminal they must be text, and nothing else.
+
 Rich is only loaded when a table or a spinner is drawn: help and completion never need it.
 """
 
@@ -24,6 +26,8 @@ SCHEMA_VERSION = 1
 
 _ANY_WIDTH = 4096
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+
 
 class Format(StrEnum):
     """How a result is printed."""
@@ -32,10 +36,20 @@ class Format(StrEnum):
     JSON = "json"
 
 
+def printable(text: str) -> str:
+    """The text with every control character made visible: they move cursors, set titles and colours."""
+    return text.translate(_CONTROLS)
+
+
 def write_json(kind: str, fields: dict[str, Any]) -> None:
     """One document on stdout: `{"schemaVersion": 1, "kind": kind, …fields}`."""
     document = {"schemaVersion": SCHEMA_VERSION, "kind": kind, **fields}
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # bytes of a path that are no text, or a terminal without UTF-8
+        text = json.dumps(document, indent=2)
+    sys.stdout.write(text + "\n")
 
 
 def write_failure(exit_code: int, message: str, hint: str) -> None:
@@ -52,7 +66,7 @@ def write_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for header in headers:
         table.add_column(header, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(" ".join(printable(cell).splitlines())) for cell in row))
     output = console(sys.stdout)
     with output.capture() as captured:
         output.print(table)
@@ -70,12 +84,11 @@ def console(stream: TextIO) -> Console:
 
 def note(text: str) -> None:
     """A line for people."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    _say(printable(text))
 
 
 def warn(text: str) -> None:
-    note(f"{_coloured('warning:', 33)} {text}")
+    _say(f"{_coloured('warning:', 33)} {printable(text)}")
 
 
 def report(error: VnodectlError) -> None:
@@ -85,9 +98,14 @@ def report(error: VnodectlError) -> None:
 
 def complain(message: str, hint: str = "") -> None:
     """`error: …` and, where there is one, `hint: …` on stderr."""
-    note(f"{_coloured('error:', 31)} {message}")
+    _say(f"{_coloured('error:', 31)} {printable(message)}")
     if hint:
-        note(f"{_coloured('hint:', 36)} {hint}")
+        _say(f"{_coloured('hint:', 36)} {printable(hint)}")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def _coloured(text: str, colour: int) -> str:
@@ -125,7 +143,7 @@ class Progress:
         if self._status is not None:
             from rich.markup import escape
 
-            self._status.update(escape(self.text))
+            self._status.update(escape(printable(self.text)))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from enum import StrEnum
 from typing import Annotated, Any
@@ -24,6 +25,8 @@ class SampleCloud(StrEnum):
     ALIBABA = "alibaba"
 
 
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
 _SAMPLES = {
     (SampleCloud.AZURE, SampleOs.LINUX): ("aci-helloworld", "mcr.microsoft.com/azuredocs/aci-helloworld"),
     (SampleCloud.AZURE, SampleOs.WINDOWS): ("iis-winsc", "mcr.microsoft.com/windows/servercore/iis"),
@@ -39,8 +42,10 @@ def deployment(
 ) -> JSON:
     """The manifest. Without `node` any virtual node of that OS and cloud may run it.
 
-    UsageError for an OS that the cloud does not run.
+    UsageError for an OS that the cloud does not run, and for an image or a node that can be none.
     """
+    from vnodectl.connector.image import parse_image
+
     if (cloud, system) not in _SAMPLES:
         raise UsageError(
             "Elastic Container Instance runs Linux pods only", hint="use linux, or --cloud azure"
@@ -51,6 +56,10 @@ def deployment(
         "kubernetes.io/os": system.value,
         "type": "virtual-kubelet",
     }
+    if image:
+        parse_image(image)
+    if node and not _LABEL_VALUE.fullmatch(node):
+        raise UsageError(f"bad --node {node!r}", hint="list them: kubectl get nodes -l type=virtual-kubelet")
     if node:
         selector["kubernetes.io/hostname"] = node
     return {
@@ -88,10 +97,29 @@ def deployment(
 
 def sample(
     system: Annotated[SampleOs, typer.Argument(metavar="linux|windows", help="Which operating system.")],
-    image: Annotated[str, typer.Option("--image", help="Another image than the guide's.")] = "",
-    node: Annotated[str, typer.Option("--node", help="Only this node, not any virtual node of the OS.")] = "",
+    image: Annotated[
+        str,
+        typer.Option("--image", metavar="IMAGE", help="Another image than the guide's.", show_default=False),
+    ] = "",
+    node: Annotated[
+        str,
+        typer.Option(
+            "--node",
+            metavar="NAME",
+            help="Only this node, not any virtual node of the OS.",
+            show_default=False,
+        ),
+    ] = "",
     cloud: Annotated[
-        SampleCloud, typer.Option("--cloud", envvar="VNODECTL_CLOUD", help="Whose virtual nodes.")
+        SampleCloud,
+        typer.Option(
+            "--cloud",
+            metavar="CLOUD",
+            envvar="VNODECTL_CLOUD",
+            help="Whose virtual nodes: azure or alibaba. (default: azure; env: VNODECTL_CLOUD)",
+            show_default=False,
+            show_envvar=False,
+        ),
     ] = SampleCloud.AZURE,
 ) -> None:
     """Print a Deployment for a virtual node.

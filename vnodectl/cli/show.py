@@ -30,7 +30,7 @@ def show_connector(
     connector_name: options.AnyConnectorName = None,
     os_type: options.AnyOsType = None,
     cloud: options.AnyCloud = None,
-    release_name: options.ReleaseName = None,
+    release_name: options.AnyReleaseName = None,
     location: options.FoundLocation = None,
     subscription: options.Subscription = None,
     tenant: options.Tenant = None,

@@ -16,7 +16,7 @@ import typer
 from vnodectl.cli import options
 from vnodectl.cli.inputs import gather, open_account
 from vnodectl.cli.options import RUN, option
-from vnodectl.cli.output import Format, console, note, warn, write_json
+from vnodectl.cli.output import Format, complain, console, note, warn, write_json
 from vnodectl.cli.run import log_to_stderr, run
 from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
 
@@ -43,25 +43,25 @@ class Written:
 
 
 def sysdump(
+    resource_group: options.ResourceGroup = None,
+    cluster_name: options.ClusterName = None,
+    cluster_id: options.ClusterId = None,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
+    connector_name: options.ConnectorName = None,
+    os_type: options.OsType = None,
+    cloud: options.Cloud = None,
+    subscription: options.Subscription = None,
+    tenant: options.Tenant = None,
+    aci_resource_group: options.AciResourceGroup = None,
+    location: options.Location = None,
     file: Annotated[
         str | None,
         option(
             RUN, "-f", "--file", metavar="FILE", help="The archive. (default: vnodectl-sysdump-<time>.tar.gz)"
         ),
     ] = None,
-    resource_group: options.ResourceGroup = None,
-    cluster_name: options.ClusterName = None,
-    kubeconfig: options.Kubeconfig = None,
-    context: options.Context = None,
-    namespace: options.Namespace = None,
-    connector_name: options.ConnectorName = None,
-    os_type: options.OsType = None,
-    cluster_id: options.ClusterId = None,
-    cloud: options.Cloud = None,
-    subscription: options.Subscription = None,
-    tenant: options.Tenant = None,
-    aci_resource_group: options.AciResourceGroup = None,
-    location: options.Location = None,
     force: Annotated[bool, option(RUN, "--force", help="Overwrite the archive if it is there.")] = False,
     strict: Annotated[
         bool, option(RUN, "--strict", help="Exit with 3 where anything could not be collected.")
@@ -103,6 +103,10 @@ def sysdump(
     from vnodectl.connector.clouds import cloud_of
 
     names.namespace_name(settings.namespace or cloud_of(settings).namespace)
+    if file == "-":
+        raise UsageError(
+            "the archive is a file, and its name goes to standard output", hint="name it with -f"
+        )
     now = datetime.now(UTC)
     path = Path(file or f"vnodectl-sysdump-{now:%Y%m%d-%H%M%S}.tar.gz")
     from vnodectl.sysdump.archive import check_place
@@ -205,6 +209,7 @@ async def _sections(
         where = _where(settings, cluster)
         found += [
             Section("plan", lambda: plan.plan(settings, cluster, opened.account)),
+            Section("cluster", where.version),
             *(Section(name, collect, needs_cluster=True) for name, collect in where.sections().items()),
         ]
     return [*found, *_clouds(settings, opened)]
@@ -290,7 +295,8 @@ class _Watcher:
             self._bar.advance(self._task)
             self._refresh()
         else:
-            note(f"{one.name}: {one.outcome.value}" + (f" ({one.reason})" if one.reason else ""))
+            skipped = one.outcome.value == "skipped"  # why anything failed is told at the end
+            note(f"{one.name}: {one.outcome.value}" + (f" ({one.reason})" if skipped else ""))
 
     def _refresh(self) -> None:
         if self._bar is not None and self._task is not None:
@@ -316,8 +322,13 @@ def _watching() -> Iterator[_Watcher]:
 
 def _show(made: Written, output: Format, strict: bool) -> int:
     bundle = made.bundle
-    for one in bundle.failed:
-        warn(f"{one.name} could not be collected: {one.reason}")
+    for reason in dict.fromkeys(one.reason for one in bundle.failed):  # one right may be missing for several
+        names = ", ".join(one.name for one in bundle.failed if one.reason == reason)
+        warn(f"{names} could not be collected: {reason}")
+    if bundle.lost:
+        complain("nothing of the cluster could be read", "the archive holds what can be known without it")
+    elif bundle.failed:
+        note(f"{len(bundle.failed)} of {len(bundle.sections)} sections are missing in the archive")
     if output is Format.JSON:
         write_json(
             "Sysdump",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vnodectl.cli import options
-from vnodectl.cli.inputs import gather, open_account
+from vnodectl.cli.inputs import gather, open_account, patterns, selection
 from vnodectl.cli.installed import came_out, exit_code, tell_report, write_installed
 from vnodectl.cli.options import CONNECTOR, RUN, option
 from vnodectl.cli.output import Format, Progress, complain, note, progress, write_json
@@ -71,7 +71,7 @@ def upgrade_connector(
             options.PACKAGE,
             "--image-repository",
             metavar="REPOSITORY",
-            help="Where the connector's image is. (default: where it is now)",
+            help="Where the connector's image is. (default: where it is now; env: VNODECTL_IMAGE_REPOSITORY)",
         ),
     ] = None,
     image_tag: Annotated[
@@ -80,14 +80,22 @@ def upgrade_connector(
             options.PACKAGE,
             "--image-tag",
             metavar="TAG",
-            help="Its tag. (default: the chart's version; env: VNODECTL_IMAGE, a full reference)",
+            help=(
+                "Its tag. "
+                "(default: the chart's version; env: VNODECTL_IMAGE_TAG, or VNODECTL_IMAGE, a full reference)"
+            ),
         ),
     ] = None,
     dry_run: Annotated[
         bool, option(RUN, "--dry-run", help="Print what would change, secrets masked; change nothing.")
     ] = False,
     wait: Annotated[
-        bool, option(RUN, "--wait/--no-wait", help="Wait until every node is Ready with a fresh Lease.")
+        bool,
+        option(
+            RUN,
+            "--wait/--no-wait",
+            help="Wait until every node is Ready with a fresh Lease. (default: --wait)",
+        ),
     ] = True,
     rollback: Annotated[
         bool,
@@ -143,7 +151,10 @@ def upgrade_connector(
         },
         config,
     )
-    code = _show(run(_upgrade(settings, wait, rollback, dry_run, tuple(skip or ()))), output)
+    code = _show(
+        run(_upgrade(settings, wait, rollback, dry_run, selection(settings, skip=patterns(skip)).skip)),
+        output,
+    )
     if code != EXIT_OK:
         raise typer.Exit(code)
 

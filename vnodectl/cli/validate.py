@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vnodectl.cli import options
+from vnodectl.cli import complete, options
 from vnodectl.cli.inputs import gather, open_account
 from vnodectl.cli.options import CONNECTOR, RUN, option
 from vnodectl.cli.output import Progress, complain, note, progress, warn, write_json, write_table
@@ -50,55 +51,48 @@ def validate(
             "--os-type",
             metavar="OS",
             help="Linux, Windows or Both must be there. (default: whatever is installed)",
+            offers=complete.os_types,
         ),
     ] = None,
     cloud: options.Cloud = None,
     release_name: options.ReleaseName = None,
-    location: Annotated[
-        str | None,
-        option(
-            CONNECTOR,
-            "-l",
-            "--location",
-            "--region",
-            metavar="REGION",
-            help="Its region. (default: wherever it is found)",
-        ),
-    ] = None,
+    location: options.FoundLocation = None,
     namespace: Annotated[
-        str, option(_SMOKE, "--namespace", metavar="NAME", help="Where it is made. (default: default)")
+        str,
+        option(_SMOKE, "--namespace", metavar="NAME", help="Where the pod is made. (default: default)"),
     ] = "default",
     image: Annotated[
         str | None,
-        typer.Option(
+        option(
+            _SMOKE,
             "--image",
-            envvar=_LINUX_IMAGE,
             metavar="IMAGE",
-            help="A Linux image with sh, echo and sleep. (default: a small BusyBox)",
-            rich_help_panel=_SMOKE,
-            show_default=False,
-            show_envvar=True,
+            help=f"A Linux image with sh, echo and sleep. (default: a small BusyBox; env: {_LINUX_IMAGE})",
         ),
     ] = None,
     windows_image: Annotated[
         str | None,
-        typer.Option(
+        option(
+            _SMOKE,
             "--windows-image",
-            envvar=_WINDOWS_IMAGE,
             metavar="IMAGE",
-            help="A Windows image with cmd. (default: Nano Server 2022)",
-            rich_help_panel=_SMOKE,
-            show_default=False,
-            show_envvar=True,
+            help=f"A Windows image with cmd. (default: Nano Server 2022; env: {_WINDOWS_IMAGE})",
         ),
     ] = None,
     keep: Annotated[
-        bool, option(_SMOKE, "--keep", help="Leave it for a look (it ends after an hour).")
+        bool, option(_SMOKE, "--keep", help="Leave the pod for a look (it ends after an hour).")
     ] = False,
     timeout: options.Timeout = None,
     config: options.Config = None,
     output: Annotated[
-        ValidateFormat, option(RUN, "-o", "--output", help="How to print the result: table, json or junit.")
+        ValidateFormat,
+        option(
+            RUN,
+            "-o",
+            "--output",
+            metavar="FORMAT",
+            help="How to print the result: table, json or junit. (default: table)",
+        ),
     ] = ValidateFormat.TABLE,
     verbose: options.Verbose = 0,
 ) -> None:
@@ -143,8 +137,8 @@ def _options(
     defaults = Options()
     return Options(
         namespace=names.namespace_name(namespace),
-        linux_image=image or defaults.linux_image,
-        windows_image=windows_image or defaults.windows_image,
+        linux_image=image or os.environ.get(_LINUX_IMAGE) or defaults.linux_image,
+        windows_image=windows_image or os.environ.get(_WINDOWS_IMAGE) or defaults.windows_image,
         timeout=seconds(settings.timeout),
         keep=keep,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vnodectl.errors import UsageError, VnodectlError
+from vnodectl.settings import expanded
 
 NAME = "vnode-connector"
 
@@ -34,7 +35,7 @@ def reference(url: str) -> str | Path:
         return bundled()
     if urlsplit(url).scheme in {"http", "https", "oci"}:
         return url
-    path = Path(url.removeprefix("file://")).expanduser()
+    path = expanded(url.removeprefix("file://"))
     if path.is_dir() and not (path / "Chart.yaml").is_file():
         raise UsageError(f"no Chart.yaml in {path}", hint="name the chart's own directory")
     if path.exists():

@@ -52,6 +52,11 @@ of their own: `identity`."""
 
 _NOT_IN_FILE = frozenset({"client_secret", "secret_key", "security_token"})
 
+_FLAGS_OF_OTHER_NAMES = {"name": "cluster_name"}
+
+_YES_NO = frozenset({"webhook", "vpc_endpoints"})
+_LISTS = frozenset({"vswitch"})
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -135,23 +140,54 @@ class Settings:
 def layered(flags: Mapping[str, Any], environ: Mapping[str, str], file: Mapping[str, Any]) -> Settings:
     """The settings as said by flags, else the environment, else the file. An empty text says nothing.
 
-    The file's keys are the flags' long names, with '-' or '_'. UsageError for a key that is not known.
+    The file's keys are the flags' long names, with '-' or '_'. UsageError for a key that is not known, and
+    for a value of another kind than its key wants.
     """
-    known = {entry.name for entry in fields(Settings) if not entry.name.startswith("environment_")}
-    said = {key.replace("-", "_"): value for key, value in file.items()}
-    for key in said:
-        if key in _NOT_IN_FILE:
-            hint = SECRET_HINT if key == "client_secret" else SECRET_KEY_HINT
-            raise UsageError(f"{key.replace('_', '-')} does not belong in a settings file", hint=hint)
-        if key not in known:
-            close = difflib.get_close_matches(key, known - _NOT_IN_FILE, n=1)
-            hint = f"did you mean {close[0].replace('_', '-')}?" if close else ""
-            raise UsageError(f"the settings file has an unknown key {key!r}", hint=hint)
+    said = _from_file(file)
     named = {key: _first(environ, variables) for key, variables in ENVIRONMENT.items()}
     merged: dict[str, str] = {}
     for layer in (said, named, flags):
         merged.update({key: _text(value) for key, value in layer.items() if value not in (None, "", [])})
     return Settings(**merged)
+
+
+def _from_file(file: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file says, by setting."""
+    known = {entry.name for entry in fields(Settings) if not entry.name.startswith("environment_")}
+    said: dict[str, Any] = {}
+    for key, value in file.items():
+        name = key.replace("-", "_")
+        name = _FLAGS_OF_OTHER_NAMES.get(name, name)
+        if name in _NOT_IN_FILE:
+            hint = SECRET_HINT if name == "client_secret" else SECRET_KEY_HINT
+            raise UsageError(f"{key} does not belong in a settings file", hint=hint)
+        if name not in known:
+            usual = [one.replace("_", "-") for one in known - _NOT_IN_FILE]
+            close = difflib.get_close_matches(name.replace("_", "-"), usual, n=1)
+            hint = f"did you mean {close[0]}?" if close else "keys are options, as in connector-name: my-aci"
+            raise UsageError(f"the settings file has an unknown key {key!r}", hint=hint)
+        if name in said:
+            raise UsageError(f"the settings file has {key} twice", hint=f"as {name.replace('_', '-')}, too")
+        if wrong := _wrong(name, value):
+            raise UsageError(f"{key} in the settings file: {wrong}")
+        said[name] = value
+    return said
+
+
+def _wrong(name: str, value: Any) -> str:
+    """What is wrong with a value of a file, "" where nothing is. None says nothing, as an empty text does."""
+    if value is None:
+        return ""
+    if name in _YES_NO:
+        return "" if str(value).lower() in ("", "true", "false") else f"{value!r} is not true or false"
+    if name in _LISTS and isinstance(value, list):
+        return "" if all(isinstance(one, str) for one in value) else "not a list of texts"
+    if isinstance(value, bool):
+        return f"YAML takes this for {str(value).lower()}: put it in quotes"
+    if isinstance(value, (list, dict)):
+        kind = "a list" if isinstance(value, list) else "a mapping"
+        return f"{kind} instead of {'texts' if name in _LISTS else 'a text'}"
+    return ""
 
 
 def _first(environ: Mapping[str, str], variables: str | tuple[str, ...]) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vnodectl.errors import VnodectlError
 from vnodectl.kube import exec as kube_exec
-from vnodectl.kube.errors import ApiError, NotFound
+from vnodectl.kube.errors import ApiError, Forbidden, NotFound
 from vnodectl.kube.follow import until
 from vnodectl.kube.resources import EVENTS, PODS
 from vnodectl.settings import TAINT_KEY
@@ -116,8 +116,22 @@ async def create(kube: KubeClient, smoke: SmokePod) -> None:
     try:
         await kube.create(PODS.path(smoke.namespace), smoke.manifest())
     except ApiError as error:
-        hint = f"kubectl auth can-i create pods -n {smoke.namespace}" if error.status == 403 else ""
-        raise StepFailed(f"the smoke pod was refused: {error.message}", hint=hint) from error
+        raise StepFailed(
+            f"the smoke pod was refused: {error.message}", hint=_refused(error, smoke.namespace)
+        ) from error
+
+
+def _refused(error: ApiError, namespace: str) -> str:
+    """What to do about a refusal. A right that is missing is a 403, and so is what admission says no to."""
+    causes = {one.get("reason") for one in error.details.get("causes") or ()}
+    if "NamespaceTerminating" in causes:
+        return f"name another --namespace, or wait until it is gone: kubectl get namespace {namespace} -w"
+    if isinstance(error, NotFound):
+        return f"kubectl create namespace {namespace}, or name another --namespace"
+    if isinstance(error, Forbidden):
+        missing = f"kubectl auth can-i create pods -n {namespace}"
+        return missing if error.hint else "name another --namespace, one that admits such a pod"
+    return error.hint
 
 
 async def scheduled(kube: KubeClient, smoke: SmokePod) -> str:
@@ -244,7 +258,7 @@ async def evidence(kube: KubeClient, smoke: SmokePod) -> str:
     """Why the pod does not do what it should: its states and its last events, in one line."""
     try:
         pod = await _read(kube, smoke)
-        seen = _reasons((pod or {}).get("status") or {})
+        seen = _reasons(pod.get("status") or {}) if pod is not None else []
         events, _ = await kube.list(
             EVENTS.path(smoke.namespace), {"fieldSelector": f"involvedObject.name={smoke.name}"}
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from vnodectl.errors import ClusterUnreachable, UsageError
 from vnodectl.kube.client import KubeClient
+from vnodectl.settings import expanded
 
 SERVICE_ACCOUNT_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 SERVICE_ACCOUNT_VARIABLE = "VNODECTL_SERVICE_ACCOUNT_DIR"
@@ -22,7 +23,7 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     Raises UsageError for a file or context that is not there or not readable as a kubeconfig, and
     ClusterUnreachable where its credential plug-in gives nothing.
     """
-    path = kubeconfig or os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
+    path = kubeconfig or os.environ.get("KUBECONFIG") or str(expanded("~/.kube/config"))
     if not kubeconfig and not _exists(path) and os.environ.get("KUBERNETES_SERVICE_HOST"):
         return _in_cluster()
     if not _exists(path):
@@ -58,7 +59,7 @@ async def _load(path: str, context: str | None, configuration: Any) -> Any:
         )
     except ConfigException as error:
         raise UsageError(
-            f"kubeconfig {path}: {_without_entries(str(error))}",
+            f"kubeconfig {path}: {_cause(str(error))}",
             hint="list contexts: kubectl config get-contexts",
         ) from None
     except yaml.YAMLError as error:
@@ -83,12 +84,16 @@ async def _load(path: str, context: str | None, configuration: Any) -> Any:
     return loader
 
 
-def _without_entries(text: str) -> str:
+def _cause(text: str) -> str:
+    """What the loader says, without the entries of the file that it quotes."""
+    missing = re.search(r"Expected object with name (.*) in .*/(context|cluster|user)s list", text, re.DOTALL)
+    if missing:
+        return f"there is no {missing[2]} {missing[1]!r}"
     return re.sub(r"\{.*\}", "…", text, flags=re.DOTALL)
 
 
 def _exists(path: str) -> bool:
-    parts = [Path(part).expanduser() for part in path.split(os.pathsep) if part]
+    parts = [expanded(part) for part in path.split(os.pathsep) if part]
     return any(part.exists() and not part.is_dir() for part in parts)  # a pipe will do: <(sops -d config)
 
 

@@ -31,6 +31,8 @@ def check_place(path: Path, *, force: bool) -> None:
         raise UsageError(f"{path} exists", hint=hint)
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent} is no directory")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path.parent} cannot be written to", hint="name another place with -f")
 
 
 def write(path: Path, folder: str, members: Mapping[str, bytes], *, at: float, force: bool) -> int:

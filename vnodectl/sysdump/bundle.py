@@ -35,7 +35,7 @@ class Skipped(Exception):
 class Section:
     """One part of the archive. `collect` gives files and remarks about what is not complete.
 
-    `needs_cluster`: nothing can be said without the API server.
+    `needs_cluster`: what it says, the API server has to tell, and not just anybody.
     """
 
     name: str
@@ -99,13 +99,18 @@ class Bundle:
         found = {path: content for one in self.sections for path, content in one.files.items()}
         return {**found, MANIFEST: _json(self.manifest())}
 
-    def exit_code(self, *, strict: bool = False) -> int:
-        """The archive is there in any case. Where nothing of the cluster could be read, 5 if it never
-        answered, else 1; 3 where anything failed and `strict` was asked for; else 0."""
+    @property
+    def lost(self) -> int:
+        """5 where the cluster never answered, 1 where it let nothing be read, 0 where something was."""
         codes = {one.code for one in self.sections if one.needs_cluster}
-        if codes and EXIT_OK not in codes:
-            return EXIT_UNREACHABLE if codes == {EXIT_UNREACHABLE} else EXIT_FAILED
-        return EXIT_WARNINGS if strict and self.failed else EXIT_OK
+        if not codes or EXIT_OK in codes:
+            return EXIT_OK
+        return EXIT_UNREACHABLE if codes == {EXIT_UNREACHABLE} else EXIT_FAILED
+
+    def exit_code(self, *, strict: bool = False) -> int:
+        """The archive is there in any case. That of `lost`, else 3 where anything failed and `strict` was
+        asked for."""
+        return self.lost or (EXIT_WARNINGS if strict and self.failed else EXIT_OK)
 
 
 class Watcher(Protocol):
@@ -156,7 +161,13 @@ async def _run(section: Section, clean: Redactor, deadline: float) -> Collected:
             files, remarks = await section.collect()
         cleaned = {path: _bytes(content, clean) for path, content in files.items()}
     except Skipped as reason:
-        return Collected(section.name, Outcome.SKIPPED, reason=clean(str(reason)))
+        return Collected(
+            section.name,
+            Outcome.SKIPPED,
+            reason=clean(str(reason)),
+            needs_cluster=section.needs_cluster,
+            seconds=loop.time() - began,
+        )
     except VnodectlError as error:
         return failed(error.message, error.exit_code)
     except Exception as error:

@@ -58,9 +58,8 @@ class Where:
     namespace: str
 
     def sections(self) -> Mapping[str, Callable[[], Awaitable[Found]]]:
-        """Everything here by name. Each asks for itself, as rights are given by kind of object."""
+        """All that takes rights, by name. Each asks for itself, as rights are given by kind of object."""
         return {
-            "cluster": self.version,
             "namespace": self.place,
             "deployments": self.deployments,
             "connector pods": self.connector_pods,
@@ -75,6 +74,7 @@ class Where:
         }
 
     async def version(self) -> Found:
+        """The API server's, which tells it to anybody."""
         return {"kube/version.json": await self.kube.get("/version", timeout=10)}, ()
 
     async def place(self) -> Found:

@@ -13,8 +13,9 @@ from vnodectl import __version__
 from vnodectl.connector.cluster import look_up
 from vnodectl.connector.plan import make_plan
 from vnodectl.connector.values import values
+from vnodectl.errors import UsageError
 from vnodectl.sysdump import allow
-from vnodectl.sysdump.bundle import Files
+from vnodectl.sysdump.bundle import Files, Skipped
 
 if TYPE_CHECKING:
     from vnodectl.checks.readers import HelmReader
@@ -36,8 +37,13 @@ _PACKAGES = (
 
 
 async def plan(settings: Settings, cluster: Cluster, account: Account | None) -> Found:
-    """The plan and its values, without what is secret. Raises UsageError where there can be no plan."""
-    made = make_plan(settings, await look_up(settings, cluster, account))
+    """The plan and its values, without what is secret. Skipped where the settings do not say enough for one:
+    what is installed can be looked at without."""
+    facts = await look_up(settings, cluster, account)
+    try:
+        made = make_plan(settings, facts)
+    except UsageError as error:
+        raise Skipped(f"these settings make no plan: {error.message}") from error
     return {
         "plan.json": allow.masked(asdict(made)),
         **{f"values/{one.release}.json": allow.masked(values(made, one)) for one in made.connectors},

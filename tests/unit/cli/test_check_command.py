@@ -114,6 +114,7 @@ def test_no_kubeconfig_anywhere_is_a_failure_of_the_first_check(capsys, helm):
         ["--skip", "nothing"],
         ["--os-type", "Plan9"],
         ["--connector-name", "Bad_Name!"],
+        ["--subnet-id", "aci"],
         ["-g", "group-without-cluster"],
         ["--wait", "soon"],
         ["--list", "-o", "junit"],
@@ -125,6 +126,14 @@ def test_no_kubeconfig_anywhere_is_a_failure_of_the_first_check(capsys, helm):
         ["--from-sysdump", "/nowhere", "--fix", "--yes"],
         ["--from-sysdump", "/nowhere", "--wait", "5m"],
         ["--size", "big"],
+        ["--size", "8"],
+        ["--size", "8:nan"],
+        ["--size", "-1:4"],
+        ["--size", "4:inf"],
+        ["--list", "--role-definition"],
+        ["--list", "--fix", "--yes"],
+        ["--role-definition", "--wait", "5m"],
+        ["--list", "--only", "VN-NOPE"],
         ["--only", "alibaba"],
     ],
 )
@@ -162,6 +171,16 @@ def test_listing(capsys):
     assert [line.split()[0] for line in out.splitlines()] == ["ID", *(check.id for check in all_checks())]
     assert json.loads(invoke(capsys, "--list", "-o", "json")[1])["checks"][0]["id"] == "VN-TOOL-001"
     assert invoke(capsys, "--list", "-o", "short")[1].splitlines()[0] == "VN-TOOL-001"
+
+
+def test_listing_some(capsys):
+    """With what they need: that is asked as well."""
+    code, out, _ = invoke(capsys, "--list", "--only", "alibaba", "--skip", "VN-ALI-003", "-o", "short")
+    listed = out.split()
+    assert code == 0
+    assert "VN-ALI-001" in listed
+    assert "VN-ALI-003" not in listed
+    assert not [one for one in listed if one.startswith("VN-AZ-")]
 
 
 def test_half_a_service_principal(capsys, cluster, helm, monkeypatch):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from vnodectl import __version__
 from vnodectl.cli import app as program
 from vnodectl.cli.app import run_program
+from vnodectl.connector.settings import ENVIRONMENT
 from vnodectl.errors import ClusterUnreachable, TimedOut, UsageError, VnodectlError
 
 HEAVY = ("aiodocker", "aiohttp", "azure", "cryptography", "kubernetes", "pyhelm3")
@@ -125,6 +128,36 @@ def test_a_stream_that_takes_nothing_is_no_crash(how: str, code: int, err: str) 
     assert (done.returncode, done.stderr) == (code, err)
 
 
+@pytest.mark.parametrize("command", [["install-connector", "--help"], ["sandbox", "up", "--help"]])
+def test_a_locale_without_our_letters_gets_them_in_ascii(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vnodectl", *command],
+        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.isascii()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show-connector", "--kubeconfig", "~nobody-of-this-name/config"],
+        ["show-connector", "--config", "~nobody-of-this-name/config"],
+        ["install-connector", "--service-principal", "x", "--client-secret-file", "~nobody-of-this-name/x"],
+        ["install-connector", "--managed-identity", "system", "--chart-url", "~nobody-of-this-name/x"],
+    ],
+)
+def test_a_home_of_nobody_is_a_file_that_is_not_there(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_program(arguments) == 2
+    assert "~nobody-of-this-name/" in capsys.readouterr().err
+
+
 def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = subprocess.run(
@@ -223,3 +256,56 @@ def test_import_weight_of_a_completion(tmp_path: Path) -> None:
     imported = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
     assert "typer" in imported
     assert not imported.intersection(HEAVY)
+
+
+HELPFUL = [
+    "check",
+    "install-connector",
+    "show-connector",
+    "upgrade-connector",
+    "validate",
+    "remove-connector",
+    "sysdump",
+    "sample",
+]
+
+
+def help_of(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("COLUMNS", "300")
+    assert run_program([command, "--help"]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", HELPFUL)
+def test_examples_name_only_options_that_exist(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = help_of(command, capsys, monkeypatch).split("Examples:")[1].split("╭")[0]
+    lines = [" ".join(line.split()) for line in re.sub(r"\\\s*\n", " ", shown).splitlines() if line.strip()]
+    assert lines
+    for line in lines:
+        program, *arguments = shlex.split(re.split(r"[|>]", line)[0])
+        assert program == "vnodectl"
+        assert run_program([*arguments, "--help"]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", HELPFUL)
+def test_no_flag_looks_as_if_it_took_a_value(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = help_of(command, capsys, monkeypatch).splitlines()
+    assert [line for line in lines if "<" in line and "--help" not in line and "<time>" not in line] == (
+        [line for line in lines if "linux|windows" in line and "Usage" not in line]
+    )
+
+
+def test_every_variable_of_an_option_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But those of settings that have no option."""
+    shown = help_of("install-connector", capsys, monkeypatch)
+    unseen = {"arm_endpoint", "authority_host", "ca_bundle", "alibaba_endpoint", "environment_region"}
+    for setting, variables in ENVIRONMENT.items():
+        if setting not in unseen:
+            first = variables if isinstance(variables, str) else variables[0]
+            assert re.search(rf"\b{first}\b", shown), first

@@ -55,6 +55,29 @@ def test_json_is_one_document_with_a_schema_version(capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out) == {"schemaVersion": 1, "kind": "Thing", "name": "ä"}
 
 
+ODD = "\x1b[31mred\x1b[0m\x9b1m\x07\r [bold]x[/bold] 日本"
+SHOWN = r"\x1b[31mred\x1b[0m\x9b1m\x07\x0d [bold]x[/bold] 日本"
+
+
+def test_what_clusters_and_clouds_say_is_only_text_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    output.note(ODD)
+    output.warn(ODD)
+    output.complain(ODD, ODD)
+    output.write_table(("NODE", "OS"), [(ODD, "a\nb")])
+    shown = capsys.readouterr()
+    assert shown.err == f"{SHOWN}\nwarning: {SHOWN}\nerror: {SHOWN}\nhint: {SHOWN}\n"
+    assert shown.out.splitlines()[1].split("   ") == [SHOWN, "a b"]
+
+
+@pytest.mark.parametrize(("encoding", "errors"), [("utf-8", "surrogateescape"), ("ascii", "strict")])
+def test_json_can_always_be_read(encoding: str, errors: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding, errors=errors))
+    output.write_json("Thing", {"name": "日本 \udcff \U0001f600"})
+    sys.stdout.flush()
+    assert json.loads(raw.getvalue().decode())["name"] == "日本 \udcff \U0001f600"
+
+
 def test_progress_in_a_pipe_is_a_line_per_change(capsys: pytest.CaptureFixture[str]) -> None:
     with output.progress() as shown:
         shown.say("", "looking")

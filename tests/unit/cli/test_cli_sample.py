@@ -34,6 +34,14 @@ def test_image_and_node_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> Non
     assert spec["nodeSelector"]["kubernetes.io/hostname"] == "this-one"
 
 
+@pytest.mark.parametrize("flags", [["--image", "not an image"], ["--node", "a node"], ["--node", "x" * 64]])
+def test_what_can_be_no_image_or_node_is_refused(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_program(["sample", "linux", *flags]) == 2
+    assert capsys.readouterr().out == ""
+
+
 def test_a_sample_of_alibaba_cloud_keeps_to_its_nodes(capsys: pytest.CaptureFixture[str]) -> None:
     for flags, value in ((["--cloud", "alibaba"], "alibabacloud"), ([], "azure")):
         assert run_program(["sample", "linux", *flags]) == 0

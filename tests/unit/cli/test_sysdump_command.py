@@ -13,7 +13,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from support.fake_api import threaded_cluster
+from support.fake_api import FakeApi, status, threaded_cluster
 from support.planted import Plants, kubeconfig, members, plant
 
 from vnodectl.cli.app import run_program
@@ -43,23 +43,64 @@ def test_an_archive(capsys, cluster, tmp_path: Path) -> None:
     assert (code, out) == (0, f"{path}\n")
     assert "nodes: collected\n" in err
     assert "container groups: skipped (nobody is signed in to the cloud)" in err
-    # Without a region nothing can be planned: that is said, and costs nothing else.
-    assert "warning: plan could not be collected" in err
+    # Nobody said who the connector is: that there is no plan then is no failure.
+    assert "plan: skipped (these settings make no plan: " in err
+    assert "warning" not in err
     assert plants.found(path) == []
     assert all(secret not in out + err for secret in plants.all.values())
     with tarfile.open(path) as packed:
         assert packed.getnames()[0] == "case-1/manifest.json"
 
 
+def without(api: FakeApi, *plurals: str) -> None:
+    """The caller has no right to read some kinds of objects."""
+    api.refuse = lambda _, plural, __: (
+        status(403, "Forbidden", f'{plural} is forbidden: User "me" cannot list')
+        if plural in plurals
+        else None
+    )
+
+
 def test_the_result_as_json_and_strict(capsys, cluster, tmp_path: Path) -> None:
-    _, config, _ = cluster
+    api, config, _ = cluster
     path = tmp_path / "a.tar.gz"
-    code, out, _ = sysdump(capsys, "-f", str(path), "--kubeconfig", config, "-o", "json", "--strict")
+    arguments = ("-f", str(path), "--kubeconfig", config, "-o", "json")
+    assert sysdump(capsys, *arguments, "--strict")[0] == 0
+    without(api, "namespaces")
+    code, out, err = sysdump(capsys, *arguments, "--strict", "--force")
     document = json.loads(out)
     assert code == 3
+    assert 'warning: namespace could not be collected: namespaces is forbidden: User "me"' in err
+    assert err.endswith("1 of 17 sections are missing in the archive\n")
     assert (document["kind"], document["schemaVersion"], document["complete"]) == ("Sysdump", 1, False)
     assert (document["path"], document["size"]) == (str(path), path.stat().st_size)
     assert document["sections"] == json.loads(members(path)["manifest.json"])["sections"]
+
+
+def test_who_may_read_something_gets_an_archive_and_one_warning_for_each_reason(
+    capsys, cluster, tmp_path: Path
+) -> None:
+    api, config, _ = cluster
+    path = tmp_path / "a.tar.gz"
+    without(api, "nodes", "deployments", "secrets")
+    code, _, err = sysdump(capsys, "-f", str(path), "--kubeconfig", config)
+    assert code == 0
+    assert "\nnodes: failed\n" in err
+    assert "warning: nodes, pods, events could not be collected: nodes is forbidden" in err
+    assert err.count("nodes is forbidden") == 1
+    assert "6 of 17 sections are missing" in err
+
+
+def test_who_may_read_nothing_gets_an_archive_and_code_1(capsys, cluster, tmp_path: Path) -> None:
+    """The server's version is no answer about the cluster: everybody is told that."""
+    api, config, _ = cluster
+    path = tmp_path / "a.tar.gz"
+    plurals = ("namespaces", "deployments", "pods", "secrets", "configmaps", "leases", "nodes", "events")
+    without(api, *plurals)
+    code, out, err = sysdump(capsys, "-f", str(path), "--kubeconfig", config, "-o", "json")
+    assert (code, json.loads(out)["complete"]) == (1, False)
+    assert "kube/version.json" in members(path)
+    assert "error: nothing of the cluster could be read\nhint: " in err
 
 
 def test_checks_are_replayed_from_it_with_the_same_verdicts(capsys, cluster, tmp_path: Path) -> None:
@@ -103,6 +144,7 @@ def test_the_name_that_it_gets_by_itself(
         ["--cloud", "gcp"],
         ["-f", "/not/there/a.tar.gz"],
         ["-f", "/tmp"],
+        ["-f", "-"],
         ["--namespace", "Not_A_Name"],
     ],
 )
@@ -115,6 +157,17 @@ def test_wrong_usage(arguments: list[str], capsys, cluster, tmp_path: Path, monk
     assert (code, out) == (2, "")
     assert err.count("error: ") == 1
     assert sorted(one.name for one in tmp_path.iterdir()) == before
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_asked(
+    capsys, cluster, tmp_path: Path, mocker
+) -> None:
+    api, config, _ = cluster
+    mocker.patch("vnodectl.sysdump.archive.os.access", return_value=False)  # root may write everywhere
+    code, out, err = sysdump(capsys, "-f", str(tmp_path / "a.tar.gz"), "--kubeconfig", config)
+    assert (code, out) == (2, "")
+    assert "cannot be written to" in err
+    assert api.requests == []
 
 
 def test_an_unreachable_cluster_still_makes_an_archive(capsys, tmp_path: Path) -> None:

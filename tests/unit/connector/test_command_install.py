@@ -187,6 +187,7 @@ def test_a_dry_run_prints_manifests_and_changes_nothing(
         (["--drain", "--force"], "exclude each other"),
         (["--chart-url", "stable/chart"], "no chart at"),
         (["--config", "/nowhere"], "settings file /nowhere: No such file"),
+        (["--skip", "VN-AZ-002,VN-NOPE"], "--skip VN-NOPE: no such check"),
     ],
 )
 def test_bad_input_is_code_2_and_nobody_is_asked(

@@ -96,12 +96,39 @@ def test_what_nobody_knows_is_asked_for(missing: str, match: str) -> None:
         {"timeout": "soon"},
         {"location": "east-us"},
         {"image": "a b"},
+        {"image": "Host/Upper"},
+        {"image": "a:"},
+        {"image": "a@"},
+        {"image": "a//b"},
+        {"image_repository": "library/UPPER"},
+        {"image_repository": "https://host/x"},
+        {"image_tag": "a b"},
+        {"image_tag": "-x"},
+        {"image_tag": "x" * 129},
         {"client_secret": None},
     ],
 )
 def test_bad_input_is_refused_before_anybody_is_asked(said: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         precheck(Settings(**{**PRINCIPAL, **said}))
+
+
+SUBNET = "/subscriptions/sub/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/vnet/subnets/aci"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["aci", "/subnets/aci", f"{SUBNET}/", SUBNET.removesuffix("/subnets/aci"), f"{SUBNET}\n", f" {SUBNET}"],
+)
+def test_what_is_no_id_of_a_subnet_is_refused_before_anybody_is_asked(said: str) -> None:
+    with pytest.raises(UsageError, match="not the resource ID of a subnet") as caught:
+        precheck(Settings(**PRINCIPAL, subnet_id=said))
+    assert "az network vnet subnet show" in caught.value.hint
+
+
+@pytest.mark.parametrize("said", [SUBNET, SUBNET.lower(), SUBNET.replace("subnets", "SUBNETS")])
+def test_the_id_of_a_subnet_is_taken_in_any_case_and_planned_in_arms(said: str) -> None:
+    assert plan(subnet_id=said).azure.subnet_id == SUBNET
 
 
 def test_a_name_too_long_for_every_region_is_refused_without_knowing_the_region() -> None:
@@ -165,6 +192,9 @@ def test_half_or_two_identities_are_refused_and_no_secret_is_shown(said: dict[st
     [
         ("vnodectl", Image("vnodectl")),
         ("host:5000/a/b", Image("host:5000/a/b")),
+        ("localhost/a_b/c__d/e-f.g", Image("localhost/a_b/c__d/e-f.g")),
+        ("[fd00::1]:5000/a:V1_x.y-z", Image("[fd00::1]:5000/a", "V1_x.y-z")),
+        ("My.Registry/a", Image("My.Registry/a")),
         ("host:5000/a/b:1.2", Image("host:5000/a/b", "1.2")),
         ("a/b:1@sha256:abc", Image("a/b", "1", "sha256:abc")),
     ],

@@ -283,13 +283,40 @@ async def test_a_lease_that_nobody_keeps(mocker):
     assert verdicts(found)["scheduled"] == "skipped"
 
 
-async def test_a_pod_that_is_refused():
+FORBIDDEN = 'pods "vnodectl-smoke" is forbidden: '
+ENDING = "unable to create new content in namespace default because it is being terminated"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "message", "cause", "fix"),
+    [
+        (403, "Forbidden", f"{FORBIDDEN}exceeded quota: few", "", "--namespace"),
+        (403, "Forbidden", FORBIDDEN + ENDING, "NamespaceTerminating", "kubectl get namespace default"),
+        (
+            403,
+            "Forbidden",
+            f'{FORBIDDEN}User "me" cannot create',
+            "",
+            "kubectl auth can-i create pods -n default",
+        ),
+        (404, "NotFound", 'namespaces "default" not found', "", "kubectl create namespace default"),
+        (401, "Unauthorized", "Unauthorized", "", "log in again"),
+    ],
+)
+async def test_a_pod_that_is_refused(code, reason, message, cause, fix):
+    """In kube-apiserver's words of 1.36."""
     async with cluster() as (world, kube):
         world.api.refuse = lambda method, plural, _: (
-            status(403, "Forbidden", "exceeded quota") if (method, plural) == ("POST", "pods") else None
+            status(code, reason, message, causes=[cause] if cause else ())
+            if (method, plural) == ("POST", "pods")
+            else None
         )
         found = await check(kube)
-    assert "the smoke pod was refused: exceeded quota" in step(found, "scheduled").cause
+    refused = step(found, "scheduled")
+    assert refused.cause.startswith("the smoke pod was refused: ")
+    assert "Unknown" not in refused.cause
+    assert fix in refused.fix
+    assert ("can-i" in refused.fix) == ("User" in message)
     assert verdicts(found)["removed"] == "passed"
 
 

@@ -65,7 +65,7 @@ async def test_no_kubeconfig_at_all():
 
 async def test_a_context_that_is_not_there(tmp_path):
     path = kubeconfig(tmp_path / "config")
-    with pytest.raises(UsageError, match="three") as caught:
+    with pytest.raises(UsageError, match=r"there is no context 'three'$") as caught:
         await connect(path, "three")
     assert SECRET not in caught.value.message
 

@@ -97,8 +97,10 @@ async def test_exit_codes() -> None:
     whole = await bundle(good)
     refused = Section("nodes", raising(VnodectlError("not allowed")), needs_cluster=True)
     none = await bundle(good, refused, Section("pods", away, needs_cluster=True))
-    assert [one.exit_code() for one in (all_away, some, whole, none)] == [5, 0, 0, 1]
-    assert [one.exit_code(strict=True) for one in (all_away, some, whole, none)] == [5, 3, 0, 1]
+    nothing_there = await bundle(refused, Section("logs", raising(Skipped("no pod")), needs_cluster=True))
+    every = (all_away, some, whole, none, nothing_there)
+    assert [one.exit_code() for one in every] == [5, 0, 0, 1, 0]
+    assert [one.exit_code(strict=True) for one in every] == [5, 3, 0, 1, 3]
 
 
 async def test_cancellation_ends_every_section() -> None:

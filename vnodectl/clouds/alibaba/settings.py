@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vnodectl.errors import UsageError
+from vnodectl.settings import expanded
 
 METADATA_ENDPOINT = "http://100.100.100.200"
 """The metadata service of an ECS instance; link-local, plain HTTP by design."""
@@ -131,7 +132,7 @@ def _with_profile(settings: AlibabaSettings, env: Mapping[str, str]) -> AlibabaS
 
 
 def _profile(env: Mapping[str, str]) -> dict[str, Any]:
-    home = Path(env.get("HOME") or Path.home())
+    home = Path(env["HOME"]) if env.get("HOME") else expanded("~")
     try:
         stored = json.loads((home / ".aliyun" / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vnodectl.errors import UsageError
+from vnodectl.settings import expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,7 @@ def _https(name: str, value: str) -> str:
 
 def _cli_default(env: Mapping[str, str]) -> dict[str, str]:
     """The default subscription of `az account list`, or {} where the CLI was never logged in."""
-    home = env.get("AZURE_CONFIG_DIR") or str(Path(env.get("HOME") or Path.home()) / ".azure")
+    home = env.get("AZURE_CONFIG_DIR") or (Path(env["HOME"]) if env.get("HOME") else expanded("~")) / ".azure"
     try:
         # The Azure CLI writes the file with a byte order mark.
         profile = json.loads(Path(home, "azureProfile.json").read_text(encoding="utf-8-sig"))

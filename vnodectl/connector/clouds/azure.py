@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,12 @@ from vnodectl.errors import UsageError
 from vnodectl.settings import DEFAULT_CONNECTOR_NAME
 
 JSON = dict[str, Any]
+
+_SUBNET_ID = re.compile(
+    r"/subscriptions/([^/\s]+)/resourceGroups/([^/\s]+)"
+    r"/providers/Microsoft\.Network/virtualNetworks/([^/\s]+)/subnets/([^/\s]+)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,7 @@ class _Azure:
     def precheck(self, settings: Settings) -> None:
         identity(settings)
         aks_cluster(settings)
+        subnet_id(settings)
 
     def target(self, settings: Settings, facts: Facts, who: Identity) -> AzureTarget:
         resource_group = settings.aci_resource_group or facts.node_resource_group
@@ -142,11 +150,32 @@ class _Azure:
             tenant_id=tenant or "",
             resource_group=resource_group,
             region=region,
-            subnet_id=settings.subnet_id or "",
+            subnet_id=subnet_id(settings),
             arm_endpoint=settings.arm_endpoint or "",
             authority_host=settings.authority_host or "",
             ca_bundle=facts.ca_bundle or "",
         )
+
+
+def subnet_id(settings: Settings) -> str:
+    """The subnet's resource ID as ARM writes it, "" where none is named. UsageError for what can be none.
+
+    ARM takes an ID in any case, and gives some back in another; the chart's schema does not.
+    """
+    said = settings.subnet_id or ""
+    found = _SUBNET_ID.fullmatch(said)
+    if not said:
+        return ""
+    if not found:
+        raise UsageError(
+            f"bad --subnet-id {said!r}: not the resource ID of a subnet",
+            hint="az network vnet subnet show -g GROUP --vnet-name NETWORK -n SUBNET --query id -o tsv",
+        )
+    subscription, group, network, subnet = found.groups()
+    return (
+        f"/subscriptions/{subscription}/resourceGroups/{group}"
+        f"/providers/Microsoft.Network/virtualNetworks/{network}/subnets/{subnet}"
+    )
 
 
 def _asked(settings: Settings) -> dict[str, str]:
