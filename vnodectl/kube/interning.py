@@ -22,12 +22,14 @@ class Interner:
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
 
-    def intern(self, value: dict[str, Any]) -> dict[str, Any]:
+    def intern(self, value: dict[str, Any], before: dict[str, Any] | None = None) -> dict[str, Any]:
+        """`before` is what an earlier call gave for the same object: its parts that say the same are taken
+        as they are. Whoever gets them must not change them."""
         if len(self._known) > _REMEMBERED:
             self._known.clear()
-        return self._dict(value)
+        return self._dict(value, before or {})
 
-    def _dict(self, value: dict[str, Any]) -> dict[str, Any]:
+    def _dict(self, value: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
         known = self._known
         copied: dict[str, Any] = {}
         for key, one in value.items():
@@ -35,10 +37,14 @@ class Interner:
             if kind is str:
                 if len(one) < _LONGEST:
                     one = known.setdefault(one, one)
-            elif kind is dict:
-                one = self._dict(one)
-            elif kind is list:
-                one = self._list(one)
+            elif kind is dict or kind is list:
+                old = before.get(key)
+                if one == old:
+                    one = old
+                elif kind is list:
+                    one = self._list(one)
+                else:
+                    one = self._dict(one, old if type(old) is dict else {})
             copied[known.setdefault(key, key)] = one
         return copied
 
@@ -48,7 +54,7 @@ class Interner:
         for one in value:
             kind = type(one)
             if kind is dict:
-                copied.append(self._dict(one))
+                copied.append(self._dict(one, {}))
             elif kind is list:
                 copied.append(self._list(one))
             else:

@@ -107,14 +107,14 @@ class PodController:
     def _note(self, item: JSON) -> PodKey:
         # Half of a pod's JSON is managedFields, which nothing here reads.
         item["metadata"].pop("managedFields", None)
-        item = self._strings.intern(item)
         key = key_of(item)
+        record = self._record(key)
+        item = self._strings.intern(item, record.pod)
         before = self._current.get((key.namespace, key.name))
         if before is not None and before != key and before in self._records:
             self._forget_pod(self._records[before])
             self.queue.add(before)
         self._current[key.namespace, key.name] = key
-        record = self._record(key)
         if record.pod is None and phase_of(item) == "Pending":
             record.waiting_since = asyncio.get_running_loop().time()
         record.pod = item

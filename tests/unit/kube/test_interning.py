@@ -24,6 +24,25 @@ def test_nothing_changes(objects):
     assert [interner.intern(one) for one in objects] == objects
 
 
+@given(OBJECTS, OBJECTS)
+def test_nothing_changes_because_of_what_was_before(before, value):
+    interner = Interner()
+    assert interner.intern(value, interner.intern(before)) == value
+
+
+def test_what_says_the_same_as_before_is_the_same():
+    interner = Interner()
+    pod = {"metadata": {"name": "web", "labels": {"app": "web"}}, "spec": {"containers": [{"name": "c"}]}}
+    before = interner.intern({**pod, "status": {"phase": "Pending"}})
+    after = interner.intern(json.loads(json.dumps({**pod, "status": {"phase": "Running"}})), before)
+    assert after == {**pod, "status": {"phase": "Running"}}
+    assert before["status"] == {"phase": "Pending"}
+    assert after["spec"] is before["spec"]
+    assert after["metadata"] is before["metadata"]
+    changed = {**pod, "metadata": {**pod["metadata"], "name": "other"}}
+    assert interner.intern(changed, before)["metadata"]["labels"] is before["metadata"]["labels"]
+
+
 def test_keys_and_words_of_two_documents_are_the_same():
     text = json.dumps({"status": {"conditions": [{"type": "Ready", "status": "True"}], "names": ["web"]}})
     interner = Interner()
