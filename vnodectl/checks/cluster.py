@@ -15,7 +15,7 @@ from vnodectl.checks.target import Target
 from vnodectl.kube.resources import SELF_SUBJECT_ACCESS_REVIEWS
 
 OLDEST = (1, 31)
-NEWEST = (1, 36)
+NEWEST = (1, 37)
 """Kubernetes minors that this release is tested with."""
 
 _SHOWN = 8

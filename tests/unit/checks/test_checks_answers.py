@@ -21,6 +21,7 @@ from vnodectl.connector.identity import ServicePrincipal
 from vnodectl.connector.names import Connector
 from vnodectl.connector.plan import AksCluster, AzureTarget, Plan
 from vnodectl.errors import CloudUnreachable
+from vnodectl.sandbox.versions import SUPPORTED
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CONNECTOR = Connector("aci-connector", "Linux", "eastus")
@@ -231,15 +232,16 @@ async def test_refused_credentials_are_no_answer():
 @pytest.mark.parametrize(
     ("major", "minor", "verdict"),
     [
-        ("1", "30", Verdict.FAILED),
-        ("1", "31", Verdict.PASSED),
-        ("1", "31+", Verdict.PASSED),
-        ("1", "36", Verdict.PASSED),
-        ("1", "37", Verdict.WARNING),
+        ("1", str(SUPPORTED[0].minor - 1), Verdict.FAILED),
+        ("1", str(SUPPORTED[0].minor), Verdict.PASSED),
+        ("1", f"{SUPPORTED[0].minor}+", Verdict.PASSED),
+        ("1", str(SUPPORTED[-1].minor), Verdict.PASSED),
+        ("1", str(SUPPORTED[-1].minor + 1), Verdict.WARNING),
         ("", "", Verdict.FAILED),
     ],
 )
 async def test_the_clusters_version(major, minor, verdict):
+    """Supported is what `make test-compat` runs the scenarios on, from the oldest to the newest."""
     async with a_cluster() as (api, kube):
         api.version = {"major": major, "minor": minor, "gitVersion": f"v{major}.{minor}.1"}
         found = await outcome("VN-KUBE-002", kube=kube)
