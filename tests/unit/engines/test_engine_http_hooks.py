@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -172,7 +173,8 @@ async def test_a_pre_stop_that_is_never_answered_takes_the_grace_period_and_no_m
     await engine.delete("g", grace=1)
     ended = await story.to_the_end()
     assert ended.containers[0].state.exit_code == ASKED_TO_END
-    assert "it did not end within 1 s" in message(ended, "FailedPreStopHook")
+    # What is left of the second when the hook begins: a tenth less on a busy machine.
+    assert re.search(r"it did not end within (0\.\d|1) s", message(ended, "FailedPreStopHook"))
 
 
 async def test_a_pre_stop_that_nobody_listens_for_is_said_and_stops_nothing(engine, unused_tcp_port):
