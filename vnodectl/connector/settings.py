@@ -166,7 +166,7 @@ def _from_file(file: Mapping[str, Any]) -> dict[str, Any]:
         name = key.replace("-", "_")
         name = _FLAGS_OF_OTHER_NAMES.get(name, name)
         if name in _NOT_IN_FILE:
-            hint = SECRET_HINT if name == "client_secret" else SECRET_KEY_HINT
+            hint = SECRET_HINT if name.startswith("client_") else SECRET_KEY_HINT
             raise UsageError(f"{key} does not belong in a settings file", hint=hint)
         if name not in known:
             usual = [one.replace("_", "-") for one in known - _NOT_IN_FILE]

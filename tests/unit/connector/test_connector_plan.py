@@ -41,9 +41,11 @@ def test_an_unknown_key_of_a_file_is_refused_with_a_guess() -> None:
     assert caught.value.hint == "did you mean location?"
 
 
-def test_a_secret_does_not_belong_in_a_file() -> None:
-    with pytest.raises(UsageError, match="client-secret does not belong"):
-        layered({}, {}, {"client-secret": "hush"})
+@pytest.mark.parametrize("key", ["client-secret", "client-certificate"])
+def test_a_secret_does_not_belong_in_a_file(key: str) -> None:
+    with pytest.raises(UsageError, match=f"{key} does not belong") as caught:
+        layered({}, {}, {key: "hush"})
+    assert f"--{key}-file" in caught.value.hint
 
 
 def test_the_defaults_are_those_of_the_old_command() -> None:
