@@ -220,6 +220,19 @@ def test_a_service_principals_secret_is_a_file_of_an_existing_secret(manifests: 
     assert not [each for each in manifests if each["kind"] == "Secret"]
 
 
+def test_a_service_principals_certificate_is_a_file_of_an_existing_secret(
+    control_plane: Shell, repository: Path
+) -> None:
+    who = {"clientId": "app", "credential": "certificate", "existingSecret": "its-secret"}
+    manifests = render(control_plane, repository, values(who))
+    found = environment(manifests)
+    assert found["AZURE_CLIENT_CERTIFICATE_PATH"] == "/etc/vnodectl/azure/clientCertificate"
+    assert "VNODECTL_AZURE_CLIENT_SECRET_FILE" not in found
+    volumes = one(manifests, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    (secret,) = [each["secret"] for each in volumes if "secret" in each]
+    assert (secret["secretName"], secret["items"][0]["key"]) == ("its-secret", "clientCertificate")
+
+
 def test_a_secret_in_the_values_becomes_a_secret(control_plane: Shell, repository: Path) -> None:
     def made(secret: str) -> list[JSON]:
         return render(control_plane, repository, values({"clientId": "app", "clientSecret": secret}))

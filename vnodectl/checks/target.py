@@ -26,17 +26,21 @@ MANAGED_IDENTITY = "managedIdentity"
 
 @dataclass(frozen=True, slots=True)
 class IdentityRef:
-    """Who the connector is in Azure, without its secret. An empty `kind` means that nobody said."""
+    """Who the connector is in Azure, without its secret. An empty `kind` means that nobody said.
+
+    `certificate` says that a service principal has one instead of a secret.
+    """
 
     kind: str = ""
     client_id: str = ""
+    certificate: bool = False
 
     @classmethod
     def of(cls, identity: Identity | None) -> IdentityRef:
         if identity is None:
             return cls()
         if isinstance(identity, ServicePrincipal):
-            return cls(SERVICE_PRINCIPAL, identity.client_id)
+            return cls(SERVICE_PRINCIPAL, identity.client_id, bool(identity.certificate))
         if isinstance(identity, ManagedIdentity):
             return cls(MANAGED_IDENTITY, identity.client_id)
         if isinstance(identity, WorkloadIdentity):
@@ -155,7 +159,11 @@ class Target:
             tenant=str(azure.get("tenantId") or ""),
             chart=chart,
             webhook=bool((values.get("webhook") or {}).get("enabled")),
-            identity=IdentityRef(str(identity.get("type") or ""), str(identity.get("clientId") or "")),
+            identity=IdentityRef(
+                str(identity.get("type") or ""),
+                str(identity.get("clientId") or ""),
+                identity.get("credential") == "certificate",
+            ),
             alibaba=AlibabaTarget.from_values(values.get("alibaba") or {}),
         )
 

@@ -201,7 +201,8 @@ def _identity(settings: Settings) -> IdentityRef:
         system = settings.managed_identity.lower() == "system"
         return IdentityRef(MANAGED_IDENTITY, "" if system else settings.managed_identity)
     if settings.service_principal:
-        return IdentityRef(SERVICE_PRINCIPAL, settings.service_principal)
+        certificate = bool(settings.client_certificate_file)
+        return IdentityRef(SERVICE_PRINCIPAL, settings.service_principal, certificate)
     return IdentityRef()
 
 

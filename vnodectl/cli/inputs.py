@@ -31,6 +31,7 @@ _FLAGS = {
         "service_principal": "--service-principal",
         "client_secret": "--client-secret",
         "client_secret_file": "--client-secret-file",
+        "client_certificate_file": "--client-certificate-file",
         "workload_identity": "--workload-identity",
         "managed_identity": "--managed-identity",
     },
@@ -67,7 +68,7 @@ def gather(flags: Mapping[str, Any], config: str | None) -> Settings:
     settings = layered(_placed(flags, cloud), os.environ, _placed(file, cloud))
     read = {
         name: read_secret(str(getattr(settings, f"{name}_file")), f"--{name.replace('_', '-')}-file")
-        for name in ("client_secret", "secret_key", "security_token")
+        for name in ("client_secret", "client_certificate", "secret_key", "security_token")
         if getattr(settings, f"{name}_file") and not getattr(settings, name)
     }
     return replace(
@@ -179,6 +180,13 @@ def azure_settings(settings: Settings) -> AzureSettings | None:
     )
     if not found.client_id and not _signed_in() and settings.service_principal and settings.client_secret:
         found = replace(found, client_id=settings.service_principal, client_secret=settings.client_secret)
+    certified = settings.service_principal and settings.client_certificate_file
+    if not found.client_id and not _signed_in() and certified:
+        found = replace(
+            found,
+            client_id=settings.service_principal or "",
+            client_certificate_file=settings.client_certificate_file or "",
+        )
     return found if found.subscription_id and (found.client_id or _signed_in()) else None
 
 

@@ -130,6 +130,15 @@ def install_connector(
     client_secret_stdin: Annotated[
         bool, option(IDENTITY, "--client-secret-stdin", help="Read its secret from standard input.")
     ] = False,
+    client_certificate_file: Annotated[
+        str | None,
+        option(
+            IDENTITY,
+            "--client-certificate-file",
+            metavar="FILE",
+            help="Instead of a secret: its certificate with the private key, PEM.",
+        ),
+    ] = None,
     workload_identity: options.WorkloadIdentity = None,
     managed_identity: options.ManagedIdentity = None,
     register_provider: Annotated[
@@ -268,6 +277,7 @@ def install_connector(
             "--client-secret": client_secret,
             "--client-secret-file": client_secret_file,
             "--client-secret-stdin": client_secret_stdin,
+            "--client-certificate-file": client_certificate_file,
         }
     )
     _exclude(**{"--secret-key-file": secret_key_file, "--secret-key-stdin": secret_key_stdin})
@@ -301,6 +311,7 @@ def install_connector(
             "service_principal": service_principal,
             "client_secret": client_secret,
             "client_secret_file": client_secret_file,
+            "client_certificate_file": client_certificate_file,
             "workload_identity": workload_identity,
             "managed_identity": managed_identity,
             "vswitch": vswitch,

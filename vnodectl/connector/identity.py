@@ -14,12 +14,17 @@ JSON = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ServicePrincipal:
+    """With a secret or, instead, a `certificate`: PEM text with the private key."""
+
     client_id: str
-    client_secret: str = field(repr=False)
+    client_secret: str = field(default="", repr=False)
+    certificate: str = field(default="", repr=False)
 
     @property
     def secrets(self) -> Mapping[str, str]:
         """What the connector's Secret holds: values that are never shown, by their keys there."""
+        if self.certificate:
+            return {"clientCertificate": self.certificate}
         return {"clientSecret": self.client_secret}
 
 
@@ -98,13 +103,16 @@ def identity(settings: Settings) -> AzureIdentity:
             "--managed-identity": settings.managed_identity,
         }
     )
-    if settings.client_secret and not settings.service_principal:
-        raise UsageError("a client secret without --service-principal", hint="give both, or neither")
+    for what, given in (("secret", settings.client_secret), ("certificate", settings.client_certificate)):
+        if given and not settings.service_principal:
+            raise UsageError(f"a client {what} without --service-principal", hint="give both, or neither")
     if settings.workload_identity:
         return WorkloadIdentity(settings.workload_identity)
     if settings.managed_identity:
         system = settings.managed_identity.lower() == "system"
         return ManagedIdentity("" if system else settings.managed_identity)
+    if settings.service_principal and settings.client_certificate:
+        return ServicePrincipal(settings.service_principal, certificate=_certificate_of(settings))
     if settings.service_principal:
         return ServicePrincipal(settings.service_principal, _secret_of(settings))
     client_id, secret = settings.environment_client_id, settings.environment_secret
@@ -134,6 +142,21 @@ def _secret_of(settings: Settings) -> str:
     if settings.environment_secret and settings.environment_client_id in (None, settings.service_principal):
         return settings.environment_secret
     raise UsageError("--service-principal without its secret", hint=SECRET_HINT)
+
+
+def _certificate_of(settings: Settings) -> str:
+    if settings.client_secret:
+        raise UsageError(
+            "a client secret and a client certificate exclude each other", hint="give one of them"
+        )
+    text = settings.client_certificate or ""
+    for part in ("CERTIFICATE-----", "PRIVATE KEY-----"):
+        if part not in text:
+            raise UsageError(
+                f"--client-certificate-file has no {part.rstrip('-').lower()}",
+                hint="give a PEM file with both, e.g. of: openssl pkcs12 -in app.pfx -out app.pem -nodes",
+            )
+    return text
 
 
 def alibaba_identity(settings: Settings, *, oidc_provider: str = "") -> AlibabaIdentity:

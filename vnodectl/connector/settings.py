@@ -9,7 +9,10 @@ from typing import Any
 
 from vnodectl.errors import UsageError
 
-SECRET_HINT = "use --client-secret-file, --client-secret-stdin or AZURE_CLIENT_SECRET"  # noqa: S105 - advice
+SECRET_HINT = (
+    "use --client-secret-file, --client-secret-stdin, "  # noqa: S105 - advice
+    "AZURE_CLIENT_SECRET or --client-certificate-file"
+)
 
 SECRET_KEY_HINT = "use --secret-key-file, --secret-key-stdin or ALIBABA_CLOUD_ACCESS_KEY_SECRET"  # noqa: S105
 
@@ -50,7 +53,7 @@ ENVIRONMENT: Mapping[str, str | tuple[str, ...]] = {
 """Settings and the variables that name them; the first that says something counts. Credentials have rules
 of their own: `identity`."""
 
-_NOT_IN_FILE = frozenset({"client_secret", "secret_key", "security_token"})
+_NOT_IN_FILE = frozenset({"client_secret", "client_certificate", "secret_key", "security_token"})
 
 _FLAGS_OF_OTHER_NAMES = {"name": "cluster_name"}
 
@@ -62,7 +65,8 @@ _LISTS = frozenset({"vswitch"})
 class Settings:
     """What the user asked for, after layering; None where nobody said anything.
 
-    `client_secret` is the secret that belongs to `service_principal`; the `environment_*` pair is the
+    `client_secret` is the secret that belongs to `service_principal`, `client_certificate` (PEM, with its
+    private key) what it may have instead; the `environment_*` pair is the
     service principal of AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (or its file). `secret_key` and
     `security_token` belong to `access_key`, and the environment has the like. `vswitch` is a list with
     commas, `ram_role` and `oidc_provider` are ARNs. `environment_region` is where Alibaba Cloud's own tools
@@ -87,6 +91,8 @@ class Settings:
     service_principal: str | None = None
     client_secret: str | None = field(default=None, repr=False)
     client_secret_file: str | None = None
+    client_certificate: str | None = field(default=None, repr=False)
+    client_certificate_file: str | None = None
     workload_identity: str | None = None
     managed_identity: str | None = None
     environment_client_id: str | None = None
@@ -128,6 +134,7 @@ class Settings:
         """The values that must never be shown."""
         named = (
             self.client_secret,
+            self.client_certificate,
             self.environment_secret,
             self.secret_key,
             self.security_token,
@@ -159,7 +166,7 @@ def _from_file(file: Mapping[str, Any]) -> dict[str, Any]:
         name = key.replace("-", "_")
         name = _FLAGS_OF_OTHER_NAMES.get(name, name)
         if name in _NOT_IN_FILE:
-            hint = SECRET_HINT if name == "client_secret" else SECRET_KEY_HINT
+            hint = SECRET_HINT if name.startswith("client_") else SECRET_KEY_HINT
             raise UsageError(f"{key} does not belong in a settings file", hint=hint)
         if name not in known:
             usual = [one.replace("_", "-") for one in known - _NOT_IN_FILE]

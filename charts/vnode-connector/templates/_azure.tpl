@@ -12,8 +12,13 @@
   value: {{ . | quote }}
 {{- end }}
 {{- if eq $azure.identity.type "servicePrincipal" }}
+{{- if eq $azure.identity.credential "certificate" }}
+- name: AZURE_CLIENT_CERTIFICATE_PATH
+  value: /etc/vnodectl/azure/clientCertificate
+{{- else }}
 - name: VNODECTL_AZURE_CLIENT_SECRET_FILE
   value: /etc/vnodectl/azure/clientSecret
+{{- end }}
 {{- end }}
 {{- if eq $azure.identity.type "workloadIdentity" }}
 - name: AZURE_FEDERATED_TOKEN_FILE
@@ -106,8 +111,9 @@
     secretName: {{ include "vnode.secret" . }}
     defaultMode: 0444
     items:
-      - key: clientSecret
-        path: clientSecret
+      {{- $key := ternary "clientCertificate" "clientSecret" (eq .Values.azure.identity.credential "certificate") }}
+      - key: {{ $key }}
+        path: {{ $key }}
 {{- else if eq $type "workloadIdentity" }}
 # The names that the workload identity webhook uses, so that it adds nothing where it is installed.
 - name: azure-identity-token

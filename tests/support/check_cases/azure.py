@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from support.check_cases.case import FAILED, PASSED, SKIPPED, WARNING, Case
@@ -484,6 +485,13 @@ CASES = (
         "has expired",
         seed=principals(secretExpires=int(time.time()) - 60),
         target={"identity": PRINCIPAL},
+    ),
+    Case(
+        "VN-AZ-025",
+        "a certificate that nobody has given it",
+        FAILED,
+        "has no client certificate",
+        target={"identity": replace(PRINCIPAL, certificate=True)},
     ),
     Case("VN-AZ-026", "the same time", PASSED),
     Case("VN-AZ-026", "an hour ahead", WARNING, "behind", options={"date": 3600.0}),

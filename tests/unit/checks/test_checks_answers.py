@@ -472,6 +472,36 @@ async def test_the_region(cloud, region, verdict):
     assert found.verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("ends", "verdict", "said"),
+    [
+        ([NOW + timedelta(days=400)], Verdict.PASSED, "1 certificate, the last one ends"),
+        ([NOW - timedelta(days=1), NOW + timedelta(days=400)], Verdict.PASSED, "2 certificates"),
+        (
+            [NOW + timedelta(days=5)],
+            Verdict.WARNING,
+            "client certificate of the application expires in 5 days",
+        ),
+        (
+            [NOW - timedelta(days=1)],
+            Verdict.FAILED,
+            "every client certificate of the application has expired",
+        ),
+        ([], Verdict.FAILED, "the application has no client certificate"),
+    ],
+)
+async def test_a_connector_with_a_certificate_is_asked_for_its_end(cloud, ends, verdict, said):
+    """Secrets of the same application do not matter then, whatever their end."""
+    keys = [{"endDateTime": end.isoformat()} for end in ends]
+    app = {"id": "app-1", "passwordCredentials": [{"endDateTime": "2000-01-01T00:00:00Z"}]}
+    cloud.put("graph:/v1.0/applications", {"value": [{**app, "keyCredentials": keys}]})
+    target = replace(TARGET, identity=replace(TARGET.identity, certificate=True))
+    found = await outcome("VN-AZ-025", azure=cloud, target=target)
+    assert found.verdict is verdict
+    assert said in found.answer.cause + found.answer.evidence
+    assert verdict is Verdict.PASSED or "--create-cert" in found.answer.fix
+
+
 # --- releases and names ---------------------------------------------------------------------------
 
 

@@ -38,8 +38,17 @@ FACTS = Facts(oidc_provider="acs:ram::1:oidc-provider/ack", cluster_uid="0f0e-1"
         {**AZURE, "workload_identity": "11111111-2222-3333-4444-555555555555"},
         {**AZURE, "managed_identity": "system"},
         {**AZURE, "service_principal": "11111111-2222-3333-4444-555555555555", "client_secret": "planted"},
+        {**AZURE, "service_principal": "1", "client_certificate": "BEGIN CERTIFICATE-----PRIVATE KEY-----"},
     ],
-    ids=["ram role", "ecs role", "key", "workload identity", "managed identity", "service principal"],
+    ids=[
+        "ram role",
+        "ecs role",
+        "key",
+        "workload identity",
+        "managed identity",
+        "service principal",
+        "certificate",
+    ],
 )
 def test_an_upgrade_asks_of_a_release_what_its_installation_asked(said: dict[str, Any]) -> None:
     plan = make_plan(Settings(**said), FACTS)

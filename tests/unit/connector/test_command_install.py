@@ -361,3 +361,30 @@ def test_a_secret_shows_nowhere(
     if trouble != "template" and trouble != "upgrade":
         secret = kube.objects[f"/api/v1/namespaces/vnode-system/secrets/{RELEASE}-azure"]
         assert secret["data"] == {"clientSecret": encoded}
+
+
+def test_a_certificate_is_handed_over_as_a_secret_is(
+    world: Any,
+    ready: None,
+    kube: Any,
+    helm_program: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    pem = (
+        "-----BEGIN CERTIFICATE-----\npublic\n-----END CERTIFICATE-----\n"
+        f"-----BEGIN PRIVATE KEY-----\n{MARKER}\n-----END PRIVATE KEY-----"
+    )
+    path = tmp_path / "app.pem"
+    path.write_text(pem + "\n")
+    given = ("--service-principal", "app", "--client-certificate-file", str(path))
+    assert install(*PLACE, *given, "--timeout", "1") == 0
+    secret = kube.objects[f"/api/v1/namespaces/vnode-system/secrets/{RELEASE}-azure"]
+    assert secret["data"] == {"clientCertificate": base64.b64encode(pem.encode()).decode()}
+    shown = capsys.readouterr()
+    helm = json.dumps([helm_program.calls(), helm_program.releases()])
+    assert MARKER not in shown.out + shown.err + caplog.text + helm
+    assert '"credential": "certificate"' in json.dumps(json.loads(helm))
+    assert install(*PLACE, *given, "--client-secret", "x") == 2

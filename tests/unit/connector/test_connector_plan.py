@@ -11,6 +11,10 @@ from vnodectl.connector.plan import Facts, Plan, make_plan, precheck, seconds
 from vnodectl.connector.settings import Settings, layered
 from vnodectl.errors import UsageError
 
+CERTIFICATE = (
+    "-----BEGIN CERTIFICATE-----\npublic\n-----END CERTIFICATE-----\n"
+    "-----BEGIN PRIVATE KEY-----\nhush\n-----END PRIVATE KEY-----"
+)
 PRINCIPAL = {"service_principal": "app", "client_secret": "hush"}
 PLACE = {"subscription": "sub", "tenant": "ten", "aci_resource_group": "rg", "location": "eastus"}
 
@@ -37,9 +41,11 @@ def test_an_unknown_key_of_a_file_is_refused_with_a_guess() -> None:
     assert caught.value.hint == "did you mean location?"
 
 
-def test_a_secret_does_not_belong_in_a_file() -> None:
-    with pytest.raises(UsageError, match="client-secret does not belong"):
-        layered({}, {}, {"client-secret": "hush"})
+@pytest.mark.parametrize("key", ["client-secret", "client-certificate"])
+def test_a_secret_does_not_belong_in_a_file(key: str) -> None:
+    with pytest.raises(UsageError, match=f"{key} does not belong") as caught:
+        layered({}, {}, {key: "hush"})
+    assert f"--{key}-file" in caught.value.hint
 
 
 def test_the_defaults_are_those_of_the_old_command() -> None:
@@ -155,6 +161,14 @@ def test_a_plan_is_frozen_and_hides_its_secret() -> None:
             ServicePrincipal("a", "e"),
         ),
         ({"environment_client_id": "a", "environment_secret": "e"}, ServicePrincipal("a", "e")),
+        (
+            {"service_principal": "a", "client_certificate": CERTIFICATE},
+            ServicePrincipal("a", certificate=CERTIFICATE),
+        ),
+        (  # What this machine signs in with is not the connector's.
+            {"service_principal": "a", "client_certificate": CERTIFICATE, "environment_secret": "e"},
+            ServicePrincipal("a", certificate=CERTIFICATE),
+        ),
         ({"workload_identity": "w", "environment_client_id": "a"}, WorkloadIdentity("w")),
         ({"managed_identity": "system"}, ManagedIdentity("")),
         ({"managed_identity": "m", "environment_secret": "e"}, ManagedIdentity("m")),
@@ -178,6 +192,11 @@ def test_identities(said: dict[str, str], expected: object) -> None:
         {"service_principal": "a", "client_secret": "hush", "workload_identity": "w"},
         {"workload_identity": "w", "managed_identity": "m"},
         {"workload_identity": "w", "client_secret": "hush"},
+        {"client_certificate": CERTIFICATE},
+        {"workload_identity": "w", "client_certificate": CERTIFICATE},
+        {"service_principal": "a", "client_secret": "hush", "client_certificate": CERTIFICATE},
+        {"service_principal": "a", "client_certificate": CERTIFICATE.partition("-----BEGIN PRI")[0]},
+        {"service_principal": "a", "client_certificate": "-----BEGIN PRIVATE KEY-----"},
     ],
 )
 def test_half_or_two_identities_are_refused_and_no_secret_is_shown(said: dict[str, str]) -> None:
@@ -185,6 +204,7 @@ def test_half_or_two_identities_are_refused_and_no_secret_is_shown(said: dict[st
         identity(Settings(**said))
     assert caught.value.hint
     assert said.get("client_secret", "unset!") not in caught.value.message
+    assert "hush" not in caught.value.message + caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,13 @@ def plan(**said: Any) -> Plan:
 
 @pytest.mark.parametrize(
     "identity",
-    [ServicePrincipal("app", "hush"), WorkloadIdentity("w"), ManagedIdentity("m"), ManagedIdentity()],
+    [
+        ServicePrincipal("app", "hush"),
+        ServicePrincipal("app", certificate="hush"),
+        WorkloadIdentity("w"),
+        ManagedIdentity("m"),
+        ManagedIdentity(),
+    ],
 )
 def test_the_chart_accepts_the_values_of_every_identity(identity: Identity, repository: Path) -> None:
     schema = json.loads((repository / "charts/vnode-connector/values.schema.json").read_text())
@@ -53,6 +59,14 @@ def test_values_hold_no_secret_but_the_name_of_one() -> None:
         "existingSecret": "aci-connector-linux-eastus-azure",
         "secretRevision": "rev",
     }
+
+
+def test_a_certificate_is_a_kind_of_credential() -> None:
+    made = plan(identity=ServicePrincipal("app", certificate="hush"))
+    given = values(made, made.connectors[0])
+    assert given["azure"]["identity"]["credential"] == "certificate"
+    assert "hush" not in json.dumps(given)
+    assert made.secrets == ("hush",)
 
 
 def test_what_is_not_said_is_left_to_the_chart() -> None:

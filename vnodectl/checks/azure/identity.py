@@ -245,7 +245,9 @@ def _federate_command(managed: str, client_id: str, name: str, issuer: str, subj
 
 
 async def secret_expiry(context: Context) -> Answer:
-    if context.target.identity.kind != SERVICE_PRINCIPAL:
+    """Of the application's secrets, or of its certificates where the connector has one."""
+    identity = context.target.identity
+    if identity.kind != SERVICE_PRINCIPAL:
         return not_applicable("the connector has no client secret")
     try:
         application = await _application(context)
@@ -255,20 +257,25 @@ async def secret_expiry(context: Context) -> Answer:
         return not_applicable("the application is not in this directory")
     ends = [
         datetime.fromisoformat(str(one["endDateTime"]))
-        for one in application.get("passwordCredentials") or ()
+        for one in application.get("keyCredentials" if identity.certificate else "passwordCredentials") or ()
         if one.get("endDateTime")
     ]
-    renew = f"az ad app credential reset --id {context.target.identity.client_id} --append --years 1"
+    what = "certificate" if identity.certificate else "secret"
+    renew = f"az ad app credential reset --id {identity.client_id} --append --years 1"
+    if identity.certificate:
+        renew += " --create-cert"
     if not ends:
-        return failed("the application has no client secret", evidence="no passwordCredentials", fix=renew)
+        return failed(
+            f"the application has no client {what}", evidence=f"it has no {what} that ends", fix=renew
+        )
     last = max(end if end.tzinfo else end.replace(tzinfo=UTC) for end in ends)
     left = last - context.now()
-    evidence = f"{counted(len(ends), 'secret')}, the last one ends {last:%Y-%m-%d}"
+    evidence = f"{counted(len(ends), what)}, the last one ends {last:%Y-%m-%d}"
     if left <= timedelta():
-        return failed("every client secret of the application has expired", evidence=evidence, fix=renew)
+        return failed(f"every client {what} of the application has expired", evidence=evidence, fix=renew)
     if left < _SOON:
         return warned(
-            f"the last client secret of the application expires in {left.days} days",
+            f"the last client {what} of the application expires in {left.days} days",
             evidence=evidence,
             fix=f"{renew}  # then install again with the new one",
         )
@@ -350,11 +357,11 @@ CHECKS = (
     Check(
         "VN-AZ-025",
         "azure",
-        "Is the client secret far from its end?",
+        "Is the client secret or certificate far from its end?",
         secret_expiry,
         severity=Severity.FATAL,
         needs=("VN-AZ-022",),
         resources=_PLANNED,
-        why="With an expired secret the node turns NotReady, and nothing starts on it any more.",
+        why="With an expired one the node turns NotReady, and nothing starts on it any more.",
     ),
 )

@@ -61,6 +61,7 @@ def _identity(who: Identity, connector: Connector, secret_revision: str) -> JSON
     if isinstance(who, ServicePrincipal):
         return filled(
             type="servicePrincipal",
+            credential="certificate" if who.certificate else "",
             clientId=who.client_id,
             existingSecret=connector.secret,
             secretRevision=secret_revision,
