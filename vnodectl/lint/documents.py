@@ -161,7 +161,8 @@ def _nodes(document: str, before: int) -> Iterator[Any]:
                 yield node
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise Unreadable(_words(error), before + (mark.line + 1 if mark else 1)) from None
+        last = document.rstrip().count("\n")  # what is never closed is missed behind the end
+        raise Unreadable(_words(error), before + (min(mark.line, last) if mark else 0) + 1) from None
     except yaml.reader.ReaderError as error:
         read_so_far = document.encode()[: error.position] if isinstance(error.position, int) else b""
         what = f"U+{error.character:04X} may not be" if isinstance(error.character, int) else error.reason
@@ -194,7 +195,7 @@ def _called(value: Any) -> str:
         (int | float, "a number"),
         (dict, "an object"),
     )
-    return next((name for kind, name in kinds if isinstance(value, kind)), "nothing")
+    return next((name for kind, name in kinds if isinstance(value, kind)), "null")
 
 
 def _objects(

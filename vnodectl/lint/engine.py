@@ -98,11 +98,12 @@ def report(
             made.append((source, ignore, unknown))
     kept = {finding for _, ignore, finding in made if finding.code not in ignore}
     kept |= {finding for finding in given.read if finding.code not in given.ignore}
+    every = {*given.read, *(finding for _, _, finding in made)}
     return Report(
         findings=tuple(sorted(kept)),
         objects=sum(not lacking(source.body) for source in given.sources),
         pods=len(judged),
-        suppressed=len({finding for _, _, finding in made} - kept),
+        suppressed=len(every - kept),
         skipped=tuple(skipped),
         unread=tuple(sorted({*given.unread, *given.known.unread})),
     )

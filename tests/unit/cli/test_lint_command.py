@@ -279,12 +279,14 @@ def test_a_document_that_is_no_object_is_a_finding(
 def test_one_bad_document_loses_no_other_finding(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(f"{BAD}---\nhello\n---\na: [\n---\n{BAD}")
+    code, out, _ = lint(capsys, str(path), "--ignore", "unreadable")
+    assert (code, out.splitlines()[-1]) == (1, "2 errors, 2 suppressed (2 objects, 2 for virtual nodes)")
     code, out, _ = lint(capsys, str(path), "-o", "json")
     assert code == 1
     assert told(out) == [
         ("a.yaml", 8, "VN-L-020"),
         ("a.yaml", 13, "VN-L-001"),
-        ("a.yaml", 16, "VN-L-001"),
+        ("a.yaml", 15, "VN-L-001"),
         ("a.yaml", 24, "VN-L-020"),
     ]
 

@@ -111,7 +111,7 @@ def test_json_with_tabs_pairs_of_surrogates_and_slashes() -> None:
 @pytest.mark.parametrize(
     ("broken", "line"),
     [
-        ("a: 1\nb: [1\n", 3),
+        ("a: 1\nb: [1\n", 2),
         ("a: 1\n b: 2\n", 2),
         ("a: *nowhere\n", 1),
         ("{{ .Values.x }}\n", 1),
@@ -171,7 +171,7 @@ def test_items_of_a_list_that_are_no_objects() -> None:
     assert [message for _, message in problems(contents.foreign)] == [
         "items[0] of the List is a number, not an object",
         "items[2] of the List is text, not an object",
-        "items[3] of the List is nothing, not an object",
+        "items[3] of the List is null, not an object",
         "items[4] of the List has no apiVersion",
         "items[5] of the List has no apiVersion and no kind",
     ]
