@@ -139,8 +139,7 @@ def lint(
 ) -> None:
     """Find what will not work on a virtual node, in files or in a cluster. Changes nothing.
 
-    Exit codes: 1 where a pod would not run or a document cannot be judged, else 0.
-    With --strict 3 where there are warnings, or not everything could be looked at.
+    Exit codes: 1 with errors, 3 with warnings or a partial report and --strict, else 0.
 
     \b
     Examples:
@@ -158,6 +157,10 @@ def lint(
     if live == bool(files) or (everywhere and namespace is not None):
         raise UsageError(
             "name files, or a namespace with -n, or all with -A", hint="see vnodectl lint --help"
+        )
+    if namespace == "":
+        raise UsageError(
+            "the namespace has no name", hint="an empty argument is often a variable that is not set"
         )
     settings = gather(
         {

@@ -21,6 +21,12 @@ from vnodectl.lint.model import JSON, Step, Steps
 _MOST_REPEATED = 100_000
 """Values of one document that come through aliases: with more it is an attack or a mistake."""
 
+_DEEPEST = 1000
+"""Levels of one document. The parser in C keeps no watch on its stack: a hundred thousand end the process."""
+
+_NESTING = "{[-?:"
+"""Every level takes one of these."""
+
 _PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB]\w\w)\\u([dD][c-fC-F]\w\w)")
 """A character beyond U+FFFF as JSON escapes it; YAML has another way."""
 
@@ -155,6 +161,7 @@ def _nodes(document: str, before: int) -> Iterator[Any]:
     if _BRACKET.match(document):
         # JSON may be indented by tabs, which YAML forbids; within its texts there can be none.
         document = _PAIR.sub(_character, document.replace("\t", " "))
+    _refuse_deep(document, before, loader)
     try:
         for node in yaml.compose_all(document, Loader=loader):
             if node is not None and node.tag != f"{_TAG}null":
@@ -171,6 +178,21 @@ def _nodes(document: str, before: int) -> Iterator[Any]:
         raise Unreadable(f"is not text that YAML allows: {type(error).__name__}", before + 1) from None
     except UnicodeEncodeError:
         raise Unreadable("is not UTF-8 text", before + 1) from None
+
+
+def _refuse_deep(document: str, before: int, loader: Any) -> None:
+    """Raises Unreadable for more levels than the stack has room for. For most, counting will do."""
+    if sum(map(document.count, _NESTING)) <= _DEEPEST:
+        return
+    depth = 0
+    try:
+        for event in yaml.parse(document, Loader=loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                mark = event.start_mark
+                raise Unreadable("is nested too deeply", before + (mark.line if mark else 0) + 1)
+    except (yaml.YAMLError, UnicodeEncodeError):
+        return  # said where it is read
 
 
 def _character(match: re.Match[str]) -> str:

@@ -88,6 +88,7 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         [],
         ["a.yaml", "-A"],
         ["-n", "web", "-A"],
+        ["-n", ""],
         ["not-there.yaml"],
         ["-", "--cloud", "gcp"],
         ["-", "--cloud", "alibaba", "--subnet-id", "/s"],

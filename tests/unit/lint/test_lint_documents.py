@@ -136,6 +136,8 @@ def test_aliases_of_aliases_do_not_fill_the_memory() -> None:
 
 def test_deep_nesting_is_refused() -> None:
     assert len(read("[" * 5_000 + "]" * 5_000, "a.json").broken) == 1
+    for level in ("[", "{", '{"a":', "- ", "? "):
+        assert len(read(f"a: 1\n---\n{level * 100_000}", "a.yaml").broken) == 1, level
     deep = "{kind: a, apiVersion: b, spec: " + "[" * 900 + "]" * 900 + "}"
     assert problems(read(f"a: 1\n---\n{deep}\n", "a.yaml").broken) == [(2, "is nested too deeply")]
 
