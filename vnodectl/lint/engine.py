@@ -12,7 +12,8 @@ from vnodectl.lint.beyond import Landed, Landings
 from vnodectl.lint.clouds import Cloud
 from vnodectl.lint.documents import Source, lacking
 from vnodectl.lint.landing import Landing, VirtualNode, landing
-from vnodectl.lint.manifest import Known
+from vnodectl.lint.links import links
+from vnodectl.lint.manifest import NODE, Known
 from vnodectl.lint.model import JSON, Finding, Report, Steps
 from vnodectl.lint.paths import text
 from vnodectl.lint.rule import Rule
@@ -180,7 +181,7 @@ def _known(sources: Sequence[Source], besides: Known) -> Known:
         kind: {} for kind in ("ConfigMap", "Secret", "PersistentVolumeClaim")
     }
     volumes: dict[str, JSON] = dict(besides.volumes)
-    services = {namespace: list(found) for namespace, found in besides.services.items()}
+    services: dict[str, list[JSON]] = {}
     for source in sources:
         body = source.body
         if body.get("apiVersion") != "v1":
@@ -196,7 +197,7 @@ def _known(sources: Sequence[Source], besides: Known) -> Known:
     return Known(
         config_maps={**besides.config_maps, **kinds["ConfigMap"]},
         secrets={**besides.secrets, **kinds["Secret"]},
-        services={namespace: tuple(found) for namespace, found in services.items()},
+        links={namespace: links(namespace, found, NODE) for namespace, found in services.items()},
         claims={**besides.claims, **kinds["PersistentVolumeClaim"]},
         volumes=volumes,
     )
