@@ -121,8 +121,15 @@ def lint(
             help="In a cluster: ask registries for the images, with the pods' pull secrets.",
         ),
     ] = False,
-    strict: Annotated[bool, option(RUN, "--strict", help="Exit with 3 where there are warnings.")] = False,
-    offline: Annotated[bool, option(RUN, "--offline", help="Do not ask the cloud.")] = False,
+    strict: Annotated[
+        bool,
+        option(
+            RUN,
+            "--strict",
+            help="Exit with 3 where there are warnings, or not everything could be looked at.",
+        ),
+    ] = False,
+    offline: Annotated[bool, option(RUN, "--offline", help="Ask neither the cloud nor registries.")] = False,
     list_: Annotated[bool, option(RUN, "--list", help="List the rules; look at nothing.")] = False,
     config: options.Config = None,
     output: Annotated[
@@ -132,7 +139,7 @@ def lint(
 ) -> None:
     """Find what will not work on a virtual node, in files or in a cluster. Changes nothing.
 
-    Exit codes: 1 where a pod would not run, 3 where there are warnings and --strict, else 0.
+    Exit codes: 1 with errors, 3 with warnings or a partial report and --strict, else 0.
 
     \b
     Examples:
@@ -150,6 +157,10 @@ def lint(
     if live == bool(files) or (everywhere and namespace is not None):
         raise UsageError(
             "name files, or a namespace with -n, or all with -A", hint="see vnodectl lint --help"
+        )
+    if namespace == "":
+        raise UsageError(
+            "the namespace has no name", hint="an empty argument is often a variable that is not set"
         )
     settings = gather(
         {
@@ -352,12 +363,13 @@ def _junit(report: Report) -> str:
     from vnodectl.lint.model import Severity
 
     def text(one: Finding) -> str:
-        return "\n".join(filter(None, (f"{one.path}: {one.message}", one.suggestion)))
+        said = ": ".join(filter(None, (one.path, one.message)))
+        return "\n".join(filter(None, (said, one.suggestion)))
 
     cases = [
         Case(
             classname=one.file,
-            name=f"{one.code} {one.path}" + (f":{one.line}" if one.line else ""),
+            name=f"{one.code} {one.path}".rstrip() + (f":{one.line}" if one.line else ""),
             failure=text(one) if one.severity is Severity.ERROR else "",
             output="" if one.severity is Severity.ERROR else text(one),
         )

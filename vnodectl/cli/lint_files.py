@@ -44,7 +44,11 @@ def read_files(names: Sequence[str]) -> Files:
                 "a file has no name", hint="an empty argument is often a variable that is not set"
             )
         found = len(files.findings)
-        kubernetes, nothing = _directory(files, name) if Path(name).is_dir() else _named(files, name)
+        try:
+            inside = name != "-" and Path(name).is_dir()
+            kubernetes, nothing = _directory(files, name) if inside else _named(files, name)
+        except OSError as error:
+            raise UsageError(f"{plain(name)}: {error.strerror}") from error
         if not kubernetes and found == len(files.findings):
             shown = "standard input" if name == "-" else name
             files.notes.append(f"nothing to look at in {shown}: {nothing}")
@@ -53,10 +57,7 @@ def read_files(names: Sequence[str]) -> Files:
 
 def _named(files: Files, name: str) -> tuple[bool, str]:
     """Whether there is an object of Kubernetes and, if not, what there is instead."""
-    try:
-        data = _standard_input() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{plain(name)}: {error.strerror}") from error
+    data = _standard_input() if name == "-" else Path(name).read_bytes()
     kubernetes = _add(files, name, data, alone=True)
     return kubernetes, "no object of Kubernetes" if data.strip() else "it is empty"
 
@@ -66,6 +67,8 @@ def _directory(files: Files, name: str) -> tuple[bool, str]:
     paths = sorted(_inside(files, name))
     for path in paths:
         try:
+            if not path.is_file():  # nobody may ever write to a pipe
+                continue
             data = path.read_bytes()
         except OSError as error:
             _unread(files, str(path), error)
@@ -83,7 +86,7 @@ def _inside(files: Files, name: str) -> Iterator[Path]:
     for above, _, inside in os.walk(name, onerror=refused):
         for one in inside:
             path = Path(above, one)
-            if path.suffix in _SUFFIXES and path.is_file():  # no pipe: nobody may ever write to it
+            if path.suffix in _SUFFIXES:
                 yield path
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from vnodectl.lint import asked as rules
 from vnodectl.lint.clouds import Cloud
+from vnodectl.lint.links import taken
 from vnodectl.lint.manifest import Known, claim_names, unknown_fields
 from vnodectl.lint.model import JSON, Steps
 from vnodectl.lint.paths import look
@@ -45,7 +46,7 @@ def notes(work: Workload, cloud: Cloud, found: Translated, known: Known) -> Iter
     yield from _unknown(work)
     yield from _late(work, cloud)
     yield from _limits(work, cloud, found)
-    yield from _environment(work, cloud, found)
+    yield from _environment(work, cloud, found, known)
     yield from _claims(work, known)
 
 
@@ -169,15 +170,19 @@ def _bodies(found: Translated) -> dict[str, JSON]:
     }
 
 
-def _environment(work: Workload, cloud: Cloud, found: Translated) -> Iterator[Note]:
+def _environment(work: Workload, cloud: Cloud, found: Translated, known: Known) -> Iterator[Note]:
     if found.pod is None or work.spec.get("enableServiceLinks") is False:
         return
+    links = known.links.get(work.namespace)
     for name, variables in found.pod.env.items():
-        size = sum(len(one.name) + len(one.value.encode()) + 2 for one in variables)
+        own = {one.name for one in variables}
+        more, size = links.besides(own) if links is not None else (0, 0)
+        count = len(own) + more
+        size += sum(taken(one.name, one.value) for one in variables)
         at: Steps = ("spec", "enableServiceLinks")
-        if cloud.variables_max is not None and len(variables) > cloud.variables_max:
+        if cloud.variables_max is not None and count > cloud.variables_max:
             message = (
-                f"container {name} gets {len(variables)} variables with the namespace's service links; "
+                f"container {name} gets {count} variables with the namespace's service links; "
                 f"{cloud.service} takes {cloud.variables_max}"
             )
             yield Note(rules.SERVICE_LINKS, at, message)

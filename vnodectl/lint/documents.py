@@ -21,6 +21,12 @@ from vnodectl.lint.model import JSON, Step, Steps
 _MOST_REPEATED = 100_000
 """Values of one document that come through aliases: with more it is an attack or a mistake."""
 
+_DEEPEST = 1000
+"""Levels of one document. The parser in C keeps no watch on its stack: a hundred thousand end the process."""
+
+_NESTING = "{[-?:"
+"""Every level takes one of these."""
+
 _PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB]\w\w)\\u([dD][c-fC-F]\w\w)")
 """A character beyond U+FFFF as JSON escapes it; YAML has another way."""
 
@@ -155,13 +161,15 @@ def _nodes(document: str, before: int) -> Iterator[Any]:
     if _BRACKET.match(document):
         # JSON may be indented by tabs, which YAML forbids; within its texts there can be none.
         document = _PAIR.sub(_character, document.replace("\t", " "))
+    _refuse_deep(document, before, loader)
     try:
         for node in yaml.compose_all(document, Loader=loader):
             if node is not None and node.tag != f"{_TAG}null":
                 yield node
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise Unreadable(_words(error), before + (mark.line + 1 if mark else 1)) from None
+        last = document.rstrip().count("\n")  # what is never closed is missed behind the end
+        raise Unreadable(_words(error), before + (min(mark.line, last) if mark else 0) + 1) from None
     except yaml.reader.ReaderError as error:
         read_so_far = document.encode()[: error.position] if isinstance(error.position, int) else b""
         what = f"U+{error.character:04X} may not be" if isinstance(error.character, int) else error.reason
@@ -170,6 +178,21 @@ def _nodes(document: str, before: int) -> Iterator[Any]:
         raise Unreadable(f"is not text that YAML allows: {type(error).__name__}", before + 1) from None
     except UnicodeEncodeError:
         raise Unreadable("is not UTF-8 text", before + 1) from None
+
+
+def _refuse_deep(document: str, before: int, loader: Any) -> None:
+    """Raises Unreadable for more levels than the stack has room for. For most, counting will do."""
+    if sum(map(document.count, _NESTING)) <= _DEEPEST:
+        return
+    depth = 0
+    try:
+        for event in yaml.parse(document, Loader=loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                mark = event.start_mark
+                raise Unreadable("is nested too deeply", before + (mark.line if mark else 0) + 1)
+    except (yaml.YAMLError, UnicodeEncodeError):
+        return  # said where it is read
 
 
 def _character(match: re.Match[str]) -> str:
@@ -194,7 +217,7 @@ def _called(value: Any) -> str:
         (int | float, "a number"),
         (dict, "an object"),
     )
-    return next((name for kind, name in kinds if isinstance(value, kind)), "nothing")
+    return next((name for kind, name in kinds if isinstance(value, kind)), "null")
 
 
 def _objects(

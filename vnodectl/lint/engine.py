@@ -12,7 +12,8 @@ from vnodectl.lint.beyond import Landed, Landings
 from vnodectl.lint.clouds import Cloud
 from vnodectl.lint.documents import Source, lacking
 from vnodectl.lint.landing import Landing, VirtualNode, landing
-from vnodectl.lint.manifest import Known
+from vnodectl.lint.links import links
+from vnodectl.lint.manifest import NODE, Known
 from vnodectl.lint.model import JSON, Finding, Report, Steps
 from vnodectl.lint.paths import text
 from vnodectl.lint.rule import Rule
@@ -98,11 +99,12 @@ def report(
             made.append((source, ignore, unknown))
     kept = {finding for _, ignore, finding in made if finding.code not in ignore}
     kept |= {finding for finding in given.read if finding.code not in given.ignore}
+    every = {*given.read, *(finding for _, _, finding in made)}
     return Report(
         findings=tuple(sorted(kept)),
         objects=sum(not lacking(source.body) for source in given.sources),
         pods=len(judged),
-        suppressed=len({finding for _, _, finding in made} - kept),
+        suppressed=len(every - kept),
         skipped=tuple(skipped),
         unread=tuple(sorted({*given.unread, *given.known.unread})),
     )
@@ -179,7 +181,7 @@ def _known(sources: Sequence[Source], besides: Known) -> Known:
         kind: {} for kind in ("ConfigMap", "Secret", "PersistentVolumeClaim")
     }
     volumes: dict[str, JSON] = dict(besides.volumes)
-    services = {namespace: list(found) for namespace, found in besides.services.items()}
+    services: dict[str, list[JSON]] = {}
     for source in sources:
         body = source.body
         if body.get("apiVersion") != "v1":
@@ -195,7 +197,7 @@ def _known(sources: Sequence[Source], besides: Known) -> Known:
     return Known(
         config_maps={**besides.config_maps, **kinds["ConfigMap"]},
         secrets={**besides.secrets, **kinds["Secret"]},
-        services={namespace: tuple(found) for namespace, found in services.items()},
+        links={namespace: links(namespace, found, NODE) for namespace, found in services.items()},
         claims={**besides.claims, **kinds["PersistentVolumeClaim"]},
         volumes=volumes,
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vnodectl.lint.clouds import Cloud
+from vnodectl.lint.links import Links
 from vnodectl.lint.model import JSON, Steps
 from vnodectl.lint.paths import look
 from vnodectl.lint.workloads import Workload, containers, mapping, objects
@@ -28,7 +29,7 @@ _SOURCES = frozenset({"configMap", "secret", "downwardAPI", "serviceAccountToken
 _ENV_SOURCES = frozenset({"fieldRef", "resourceFieldRef", "secretKeyRef", "configMapKeyRef"})
 _LATE = frozenset({"status.podIP", "status.podIPs"})
 _SHARE_KEYS = ("azurestorageaccountname", "azurestorageaccountkey")
-_NODE = NodeFacts("virtual-kubelet-lint", ("10.0.0.1",), {"cpu": "1", "memory": "1Gi"})
+NODE = NodeFacts("virtual-kubelet-lint", ("10.0.0.1",), {"cpu": "1", "memory": "1Gi"})
 _TOKEN: JSON = {
     "name": TOKEN_VOLUME,
     "projected": {
@@ -55,14 +56,14 @@ class Element(dict[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Objects that are at hand, by (namespace, name); services by namespace, volumes by name.
+    """Objects that are at hand, by (namespace, name); links of services by namespace, volumes by name.
 
     `unread` are (what, why) of what pods name and may not be read; `withheld` are the Secrets among it.
     """
 
     config_maps: Mapping[tuple[str, str], JSON] = field(default_factory=dict)
     secrets: Mapping[tuple[str, str], JSON] = field(default_factory=dict, repr=False)
-    services: Mapping[str, tuple[JSON, ...]] = field(default_factory=dict)
+    links: Mapping[str, Links] = field(default_factory=dict)
     claims: Mapping[tuple[str, str], JSON] = field(default_factory=dict)
     volumes: Mapping[str, JSON] = field(default_factory=dict)
     unread: tuple[tuple[str, str], ...] = ()
@@ -187,7 +188,7 @@ def _field_known(source: JSON) -> bool:
         return True
     pod: JSON = {"metadata": {"name": "", "namespace": "", "uid": ""}, "spec": {}}
     try:
-        field_value(pod, path, Facts(node=_NODE), "")
+        field_value(pod, path, Facts(node=NODE), "")
     except Rejected:
         return False
     return True
@@ -225,7 +226,7 @@ def _facts(pod: JSON, known: Known, cloud: Cloud) -> Facts:
     wanted = needs(pod)
     keys = _keys(pod)
     return Facts(
-        node=_NODE,
+        node=NODE,
         config_maps={
             name: _config_map(known.config_maps.get((namespace, name)), keys.get(("configMap", name), ()))
             for name in wanted.config_maps
@@ -235,7 +236,7 @@ def _facts(pod: JSON, known: Known, cloud: Cloud) -> Facts:
             for name in wanted.secrets
         },
         tokens=dict.fromkeys(wanted.tokens, _PLACEHOLDER),
-        services=known.services.get(namespace, ()),
+        services=known.links[namespace].of(pod) if namespace in known.links else (),
         claims={name: _claimed(namespace, name, known, cloud) for name in wanted.claims},
     )
 

@@ -26,8 +26,8 @@ def table(report: Report) -> str:
         if one.file != file:
             lines += [*([""] if lines else []), plain(one.file)]
             file = one.file
-        place = f"{one.line}: " if one.line else ""
-        lines.append(f"  {one.severity.value:<7}  {one.code}  {place}{_short(one.path)}")
+        place = ": ".join(filter(None, (str(one.line or ""), _short(one.path))))
+        lines.append(f"  {one.severity.value:<7}  {one.code}  {place}")
         lines.append(f"           {_short(one.message)}")
         if one.suggestion:
             lines.append(f"           fix: {plain(one.suggestion)}")

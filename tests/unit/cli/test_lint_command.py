@@ -88,6 +88,7 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         [],
         ["a.yaml", "-A"],
         ["-n", "web", "-A"],
+        ["-n", ""],
         ["not-there.yaml"],
         ["-", "--cloud", "gcp"],
         ["-", "--cloud", "alibaba", "--subnet-id", "/s"],
@@ -279,12 +280,14 @@ def test_a_document_that_is_no_object_is_a_finding(
 def test_one_bad_document_loses_no_other_finding(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(f"{BAD}---\nhello\n---\na: [\n---\n{BAD}")
+    code, out, _ = lint(capsys, str(path), "--ignore", "unreadable")
+    assert (code, out.splitlines()[-1]) == (1, "2 errors, 2 suppressed (2 objects, 2 for virtual nodes)")
     code, out, _ = lint(capsys, str(path), "-o", "json")
     assert code == 1
     assert told(out) == [
         ("a.yaml", 8, "VN-L-020"),
         ("a.yaml", 13, "VN-L-001"),
-        ("a.yaml", 16, "VN-L-001"),
+        ("a.yaml", 15, "VN-L-001"),
         ("a.yaml", 24, "VN-L-020"),
     ]
 
@@ -308,11 +311,11 @@ def test_what_is_in_a_directory_by_chance_is_left_alone(
 def test_what_cannot_be_read_in_a_directory_loses_nothing_else(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("web.yaml", "closed.yaml"):
+    for name in ("web.yaml", "closed.yaml", "blind.yaml"):
         (tmp_path / name).write_text(BAD)
     (tmp_path / "latin.yaml").write_bytes(b"a: 1\nb: \xe9\n")
     (tmp_path / "locked").mkdir()
-    whole, listed = Path.read_bytes, os.scandir
+    whole, listed, looked = Path.read_bytes, os.scandir, os.stat
 
     def read(path: Path) -> bytes:
         if path.name == "closed.yaml":
@@ -324,15 +327,22 @@ def test_what_cannot_be_read_in_a_directory_loses_nothing_else(
             raise PermissionError(13, "Permission denied", path)
         return listed(path)
 
+    def stat(path: str, **options: bool) -> object:
+        if str(path).endswith("blind.yaml"):
+            raise PermissionError(13, "Permission denied", path)
+        return looked(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
     monkeypatch.setattr(Path, "read_bytes", read)
     monkeypatch.setattr(os, "scandir", scan)
     code, out, _ = lint(capsys, str(tmp_path), "-o", "json")
-    expected = [("closed.yaml", 1), ("latin.yaml", 2), ("locked", 1)]
+    expected = [("blind.yaml", 1), ("closed.yaml", 1), ("latin.yaml", 2), ("locked", 1)]
     assert code == 1
     assert told(out) == [*((name, line, "VN-L-001") for name, line in expected), ("web.yaml", 8, "VN-L-020")]
     # What is named itself has to be there.
-    code, out, err = lint(capsys, str(tmp_path / "closed.yaml"))
-    assert (code, out, err) == (2, "", f"error: {tmp_path / 'closed.yaml'}: Permission denied\n")
+    for name in ("closed.yaml", "blind.yaml"):
+        code, out, err = lint(capsys, str(tmp_path / name))
+        assert (code, out, err) == (2, "", f"error: {tmp_path / name}: Permission denied\n")
 
 
 def test_links_that_lead_nowhere_or_in_circles(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

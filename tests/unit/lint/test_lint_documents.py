@@ -111,7 +111,7 @@ def test_json_with_tabs_pairs_of_surrogates_and_slashes() -> None:
 @pytest.mark.parametrize(
     ("broken", "line"),
     [
-        ("a: 1\nb: [1\n", 3),
+        ("a: 1\nb: [1\n", 2),
         ("a: 1\n b: 2\n", 2),
         ("a: *nowhere\n", 1),
         ("{{ .Values.x }}\n", 1),
@@ -136,6 +136,8 @@ def test_aliases_of_aliases_do_not_fill_the_memory() -> None:
 
 def test_deep_nesting_is_refused() -> None:
     assert len(read("[" * 5_000 + "]" * 5_000, "a.json").broken) == 1
+    for level in ("[", "{", '{"a":', "- ", "? "):
+        assert len(read(f"a: 1\n---\n{level * 100_000}", "a.yaml").broken) == 1, level
     deep = "{kind: a, apiVersion: b, spec: " + "[" * 900 + "]" * 900 + "}"
     assert problems(read(f"a: 1\n---\n{deep}\n", "a.yaml").broken) == [(2, "is nested too deeply")]
 
@@ -171,7 +173,7 @@ def test_items_of_a_list_that_are_no_objects() -> None:
     assert [message for _, message in problems(contents.foreign)] == [
         "items[0] of the List is a number, not an object",
         "items[2] of the List is text, not an object",
-        "items[3] of the List is nothing, not an object",
+        "items[3] of the List is null, not an object",
         "items[4] of the List has no apiVersion",
         "items[5] of the List has no apiVersion and no kind",
     ]

@@ -180,6 +180,12 @@ def test_service_links_over_the_cloud_s_limit() -> None:
     assert lint(text(workload("Deployment"), *many)).findings == ()
 
 
+def test_a_service_that_is_none_is_no_fault_of_the_pods() -> None:
+    nameless = {**SERVICE, "metadata": {"labels": {"a": "b"}}}
+    odd = {**SERVICE, "spec": {"selector": {"app": "other"}, "ports": [{"port": [80]}, "http"]}}
+    assert lint(text(workload("Deployment"), nameless, odd)).findings == ()
+
+
 def test_an_environment_that_no_program_starts_with() -> None:
     large = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"A": "x" * 2**21}}
     container = {"name": "main", "image": "a", "envFrom": [{"configMapRef": {"name": "c"}}]}

@@ -32,6 +32,10 @@ def test_the_table() -> None:
     assert summary(Report((), objects=1, pods=0)) == "nothing found (1 object, 0 for virtual nodes)"
 
 
+def test_a_whole_document_has_a_line_and_no_path() -> None:
+    assert table(Report((replace(ERROR, path=""),))).splitlines()[1] == "  error    VN-L-020  3"
+
+
 def test_json_is_exactly_what_is_documented() -> None:
     assert Report((ERROR,)).document() == {
         "schemaVersion": 1,
