@@ -95,6 +95,8 @@ def _installed(ctx: typer.Context) -> list[tuple[str, dict[str, str]]]:
 
     if said.get("resource_group") or said.get("cluster_name") or said.get("cluster_id"):
         return []
+    import kubernetes.aio.config  # noqa: F401 - to load it is not the cluster's time
+
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # credential plug-ins write into the line that is edited
         found = asyncio.run(ask())

@@ -46,7 +46,7 @@ async def received(kube, into=None):
 
 
 @given(cuts=st.lists(st.integers(0, 400), max_size=8))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_events_do_not_depend_on_how_the_bytes_are_cut(cuts):
     stream = b"".join(event("ADDED", name=f"ä-{number}") for number in range(6)) + b"\n"
     places = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})

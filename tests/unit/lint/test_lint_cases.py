@@ -132,7 +132,7 @@ def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
         yield from places(value[key], (*above, key))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(chance=st.randoms(use_true_random=False))
 def test_a_case_with_a_value_gone_wrong_still_ends_with_a_report(chance: Random) -> None:
     case = chance.choice(SMALL)

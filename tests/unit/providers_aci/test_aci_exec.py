@@ -135,7 +135,7 @@ def test_large_output_of_both_kinds_in_any_shell(shell: str, tmp_path: Path) -> 
     assert told.err == b"".join(b"err-%d\n" % i for i in range(300))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(
         st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=40), max_size=4

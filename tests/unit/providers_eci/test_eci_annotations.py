@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vnodectl.providers.eci import annotations as notes
@@ -117,7 +117,6 @@ def test_other_annotations_are_nobody_s_business_here() -> None:
     assert parameters({"example.com/x": "1", f"{P}eci-instance-id": "eci-1"}) == {}
 
 
-@settings(deadline=None)
 @given(st.sampled_from([one.name for one in TABLE]), st.text())
 def test_any_value_is_read_or_rejected(name: str, value: str) -> None:
     field = f"metadata.annotations[{name}]"

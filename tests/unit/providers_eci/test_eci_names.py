@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vnodectl.clouds.alibaba import tags as tag
@@ -23,7 +23,6 @@ def _group(key: PodKey, owner: Owner = OWNER) -> dict[str, object]:
     return {"Tags": tag.as_list(group_tags(key, owner, "2026-01-02T03:04:05Z"))}
 
 
-@settings(deadline=None)
 @given(labels, names, uids)
 def test_a_name_is_one_that_eci_takes_and_a_token_fits(namespace: str, name: str, uid: str) -> None:
     key = PodKey(namespace, name, uid)
@@ -34,7 +33,6 @@ def test_a_name_is_one_that_eci_takes_and_a_token_fits(namespace: str, name: str
         assert re.fullmatch(r"[\x00-\x7f]{1,64}", client_token(key, attempt), re.DOTALL)
 
 
-@settings(deadline=None)
 @given(labels, names, uids)
 def test_tags_lead_back_to_the_pod_and_fit(namespace: str, name: str, uid: str) -> None:
     key = PodKey(namespace, name, uid)

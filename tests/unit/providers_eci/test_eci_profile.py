@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vnodectl.providers.eci.profile import LiveProfile, Profile, Selector, parse
@@ -173,7 +173,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from([*DATA]), st.one_of(st.text(), json_values, json_values.map(json.dumps)), max_size=8

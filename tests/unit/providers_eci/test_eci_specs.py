@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vnodectl.providers.eci import specs
@@ -55,7 +55,6 @@ def test_what_nobody_sells_is_rejected(cpu: str, memory: str) -> None:
 numbers = st.decimals("0.001", "64", places=3)
 
 
-@settings(deadline=None)
 @given(numbers, st.decimals("0.001", "512", places=3), st.sampled_from([REGION, ELSEWHERE]), st.booleans())
 def test_the_next_pair_has_it_all_and_no_smaller_one_does(
     cpu: Decimal, memory: Decimal, region: str, preemptible: bool

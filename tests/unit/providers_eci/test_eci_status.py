@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vnodectl.providers.eci.status import (
@@ -287,7 +287,6 @@ states_ = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["Scheduling", "Pending", "Running", "Failed", "Succeeded", "Expired", ""]),
     st.lists(

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.eci_pods import UID, labelled, make_pod, place
 
@@ -845,7 +845,6 @@ specifications = st.lists(containers, min_size=1, max_size=4).map(
 )
 
 
-@settings(deadline=None)
 @given(
     specifications,
     st.dictionaries(
