@@ -47,9 +47,10 @@ options do, and without them those of a connector that was given none.
 **Rights** in a cluster: to list Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers,
 Jobs, CronJobs, PodTemplates, Pods, Services and NetworkPolicies, in the namespace or all; to get the
 Namespace (`-A`: list them) and list Nodes; to list Deployments everywhere, for the connector's settings; to
-get what pods name and, on Alibaba Cloud, `eci-profile`. What is refused makes the report partial, which it
-says: in JSON as `"unread": [{{"what": …, "reason": …}}]`, which is there in no other case. Where none of
-the kinds may be listed there is no report, and the exit code is 1.
+get what pods name and, on Alibaba Cloud, `eci-profile`. The role `view` in one namespace lacks
+PodTemplates, Nodes and the connector's Deployment. What is refused makes the report partial, which it says:
+in JSON as `"unread": [{{"what": …, "reason": …}}]`, which is there in no other case. Where none of the
+kinds may be listed there is no report, and the exit code is 1.
 
 **Severity.** `error`: the pod does not run. `warning`: it runs otherwise than it says. `info`: worth knowing.
 **Exit codes.** 1 with errors, 2 for wrong usage, 5 for a cluster out of reach, else 0; with `--strict` 3 for
