@@ -5,52 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from alibabacloud_eci20180808 import models as eci
 from alibabacloud_tea_openapi import models as open_api_models
 from support.alibaba_clients import KEY, REGION, SECRET, Clients, created, described, script, seed
-
-
-async def start(*options: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "vnodectl",
-        "emulator",
-        "serve",
-        "--cloud",
-        "alibaba",
-        *options,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-@asynccontextmanager
-async def serving(*options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
-    process = await start(*options)
-    assert process.stdout is not None
-    try:
-        line = await asyncio.wait_for(process.stdout.readline(), 30)
-        assert line, (await process.communicate())[1].decode()
-        yield process, json.loads(line)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+from support.serving import refused, serving
 
 
 async def test_it_serves_until_it_is_told_to_stop_and_leaves_nothing(tmp_path: Path) -> None:
     seeded, ready, state = tmp_path / "seed.json", tmp_path / "ready.json", tmp_path / "state"
     seeded.write_text(json.dumps(seed()))
     options = ("--seed", str(seeded), "--ready-file", str(ready), "--state-dir", str(state))
-    async with serving(*options, "--scope", "emulated") as (process, where):
+    async with serving("--cloud", "alibaba", *options, "--scope", "emulated") as (process, where):
         assert json.loads(ready.read_text()) == where
         assert (where["cloud"], where["engines"]) == ("alibaba", {"Linux": "simulated"})
         assert where["endpoint"] == f"https://{where['endpoints']['eci']}"
@@ -88,8 +56,6 @@ async def test_it_serves_until_it_is_told_to_stop_and_leaves_nothing(tmp_path: P
     ],
 )
 async def test_wrong_options_are_explained(options: tuple[str, ...], says: str) -> None:
-    process = await start(*options)
-    output, errors = await asyncio.wait_for(process.communicate(), 30)
-    assert (process.returncode, output) == (2, b"")
-    assert says in errors.decode()
-    assert "Traceback" not in errors.decode()
+    code, told = await refused("--cloud", "alibaba", *options)
+    assert code == 2
+    assert says in told

@@ -6,7 +6,6 @@ import asyncio
 import json
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,35 +15,9 @@ import pytest
 from azure.identity.aio import ClientSecretCredential
 from azure.mgmt.containerinstance.aio import ContainerInstanceManagementClient
 from support.azure_clients import CLIENT, GROUP, SECRET, container, container_group, seed
+from support.serving import refused, serving
 
 from vnodectl.emulator.certificates import make_certificate
-
-
-async def start(*options: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "vnodectl",
-        "emulator",
-        "serve",
-        *options,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-@asynccontextmanager
-async def serving(*options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
-    process = await start(*options)
-    assert process.stdout is not None
-    try:
-        line = await asyncio.wait_for(process.stdout.readline(), 30)
-        assert line, (await process.communicate())[1].decode()
-        yield process, json.loads(line)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 @asynccontextmanager
@@ -111,16 +84,13 @@ async def test_a_certificate_that_the_caller_brings(tmp_path: Path) -> None:
     ],
 )
 async def test_wrong_options_are_explained(options: tuple[str, ...], code: int, says: str) -> None:
-    process = await start(*options)
-    output, errors = await asyncio.wait_for(process.communicate(), 30)
-    assert (process.returncode, output) == (code, b"")
-    assert says in errors.decode()
-    assert "Traceback" not in errors.decode()
+    ended, told = await refused(*options)
+    assert ended == code
+    assert says in told
 
 
 async def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        process = await start("--port", str(taken.getsockname()[1]))
-        _, errors = await asyncio.wait_for(process.communicate(), 30)
-    assert process.returncode == 1
-    assert "cannot listen on 127.0.0.1" in errors.decode()
+        code, told = await refused("--port", str(taken.getsockname()[1]))
+    assert code == 1
+    assert "cannot listen on 127.0.0.1" in told

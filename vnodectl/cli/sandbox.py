@@ -19,6 +19,7 @@ from vnodectl.cli.run import run
 from vnodectl.errors import EXIT_FAILED, VnodectlError
 from vnodectl.sandbox import versions
 from vnodectl.sandbox.versions import KUBERNETES
+from vnodectl.settings import sandbox_home
 
 if TYPE_CHECKING:
     from vnodectl.sandbox.layout import Layout
@@ -267,7 +268,16 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
             asyncio.get_running_loop().add_signal_handler(number, interrupt)
         return await task
 
-    return run(patiently())
+    try:
+        return run(patiently())
+    except OSError as error:
+        home, place = sandbox_home().absolute(), Path(str(error.filename or ""))
+        if not (home.is_relative_to(place) or place.is_relative_to(home)):
+            raise
+        raise VnodectlError(
+            f"the sandbox's files cannot be kept in {home}: {place}: {error.strerror}",
+            hint="name a directory that can be written to in VNODECTL_SANDBOX_HOME",
+        ) from error
 
 
 def _environment(layout: Layout) -> dict[str, str]:
@@ -284,7 +294,6 @@ def _environment(layout: Layout) -> dict[str, str]:
 
 def _layout(name: str) -> Layout:
     from vnodectl.sandbox.layout import Layout
-    from vnodectl.settings import sandbox_home
 
     return Layout(sandbox_home().absolute(), name)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vnodectl.errors import UsageError
@@ -13,6 +15,16 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 D = TypeVar("D", bound="DataclassInstance")
+
+
+def read_seed(path: Path) -> Any:
+    """The JSON document in a file. Raises UsageError where it is missing or not JSON."""
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"the seed {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"the seed {path} is not JSON: {error}") from error
 
 
 class Reader:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 
+LONGEST_LINE = 8190
+"""Bytes: aiohttp's own default."""
+
+
 class Listener:
     """Serves `app` on `host`; port 0 takes a free one. Started once, closed once.
 
@@ -24,7 +28,7 @@ class Listener:
         host: str,
         port: int,
         tls: ssl.SSLContext | None = None,
-        longest_line: int = 8190,
+        longest_line: int = LONGEST_LINE,
     ) -> None:
         self._app = app
         self._host = host

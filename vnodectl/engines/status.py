@@ -8,6 +8,8 @@ from vnodectl.engines.api import (
     ContainerSpec,
     ContainerStatus,
     GroupPhase,
+    GroupStatus,
+    NoSuchGroup,
     RegistryAuth,
     RestartPolicy,
     Running,
@@ -51,6 +53,22 @@ def group_phase(
 
 def succeeded(status: ContainerStatus) -> bool:
     return isinstance(status.state, Terminated) and status.state.exit_code == 0
+
+
+def container_of(group: GroupStatus, name: str) -> ContainerStatus:
+    """Of the containers and init containers. Raises NoSuchGroup."""
+    for one in group.containers + group.init_containers:
+        if one.name == name:
+            return one
+    raise NoSuchGroup(f"group {group.name} has no container {name}")
+
+
+def running_container(group: GroupStatus, name: str) -> ContainerStatus:
+    """Raises NoSuchGroup where it does not run."""
+    status = container_of(group, name)
+    if not isinstance(status.state, Running):
+        raise NoSuchGroup(f"container {name} in {group.name} is not running")
+    return status
 
 
 def current_id(status: ContainerStatus) -> str:

@@ -29,7 +29,7 @@ from vnodectl.engines.clock import Clock
 from vnodectl.engines.driver import Driver
 from vnodectl.engines.group import Settings
 from vnodectl.engines.hub import Hub, Subscription
-from vnodectl.engines.status import current_id
+from vnodectl.engines.status import container_of, current_id, running_container
 from vnodectl.engines.supervisor import GroupSupervisor
 from vnodectl.engines.workspace import Wanted, Workspace
 
@@ -189,17 +189,10 @@ class SupervisedEngine:
         return entry.supervisor
 
     def _container(self, name: str, container: str) -> ContainerStatus:
-        status = self._find(name).status()
-        for one in status.containers + status.init_containers:
-            if one.name == container:
-                return one
-        raise NoSuchGroup(f"group {name} has no container {container}")
+        return container_of(self._find(name).status(), container)
 
     def _running_id(self, name: str, container: str) -> str:
-        status = self._container(name, container)
-        if not isinstance(status.state, Running):
-            raise NoSuchGroup(f"container {container} in {name} is not running")
-        return status.container_id
+        return running_container(self._find(name).status(), container).container_id
 
     def _take_lock(self) -> None:
         descriptor = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT, 0o600)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import ssl
 from collections.abc import Callable, Mapping
@@ -127,7 +126,7 @@ def system_roots() -> bytes:
 
 
 def render(variables: Mapping[str, str], path_first: str, shell: str) -> str:
-    """Lines to evaluate in `shell`: sh (bash, zsh too), fish, powershell; or json, one document.
+    """Lines to evaluate in `shell`: sh (bash, zsh too), fish or powershell.
 
     `path_first` goes before PATH; "" leaves PATH alone. Raises UsageError for another shell.
     """
@@ -136,8 +135,6 @@ def render(variables: Mapping[str, str], path_first: str, shell: str) -> str:
         "fish": lambda name, value: f"set -gx {name} {_fish(value)};",
         "powershell": lambda name, value: f"$Env:{name} = {_powershell(value)}",
     }
-    if shell == "json":
-        return json.dumps({**variables, **({"PATH_FIRST": path_first} if path_first else {})}, indent=2)
     if shell not in formats:
         raise UsageError(f"no such shell: {shell}", hint=f"one of {', '.join(formats)}")
     lines = [formats[shell](name, value) for name, value in variables.items()]

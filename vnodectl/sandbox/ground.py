@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vnodectl.engines.api import EngineError
+from vnodectl.engines.docker_api.service import LOG, remove_socket
 from vnodectl.engines.select import KINDS, detect, opened_driver
 from vnodectl.errors import ToolMissing, UsageError, VnodectlError
 from vnodectl.sandbox.components import LOOPBACK
@@ -93,6 +94,13 @@ async def leave(layout: Layout, plan: Plan) -> None:
             f"{plan.engine} cannot remove the sandbox's containers: {error}",
             hint=f"mend {plan.engine} and run `vnodectl sandbox down --name {layout.name}` again",
         ) from error
+
+
+def remove_sockets(layout: Layout) -> None:
+    """Of podman services that were killed: where paths are long, their sockets are outside of the sandbox."""
+    for pattern in (f"*/*/{LOG}", f"*/*/*/{LOG}"):
+        for log in layout.root.glob(pattern):
+            remove_socket(log.parent)
 
 
 def _state(layout: Layout) -> Path:

@@ -18,13 +18,26 @@ _PROC = Path("/proc")
 
 def start_time(pid: int) -> int | None:
     """When the process began, in clock ticks since boot; None if there is none (or only a zombie)."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else None
+
+
+def of_group(leader: int) -> Iterator[tuple[int, int]]:
+    """The living processes of a process group, each with its start time."""
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit() and (fields := _stat(int(entry.name))) and int(fields[2]) == leader:
+            yield int(entry.name), int(fields[19])
+
+
+def _stat(pid: int) -> list[str]:
+    """What proc(5) says of a process from its state (field 3) on; nothing if there is none (or a zombie)."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
     except OSError:
-        return None
+        return []
     # The second field is a name in parentheses that may hold anything, so count from its end.
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    return [] if fields[0] in "ZX" else fields
 
 
 def resident_bytes(pid: int) -> int:

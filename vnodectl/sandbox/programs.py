@@ -8,15 +8,21 @@ import ctypes
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vnodectl.errors import ToolMissing, VnodectlError
+from vnodectl.sandbox import processes
 
 _PR_SET_PDEATHSIG = 1
 _GRACE = 5.0
+_FAIL_GRACE = 15.0
+_FAIL_PAUSE = 0.1
 _TAIL_LINES = 20
+
+
+Ending = Callable[[asyncio.subprocess.Process], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +69,13 @@ async def run(
     on_line: Callable[[str], None] | None = None,
     check: bool = True,
     hint: str = "",
+    ending: Ending | None = None,
 ) -> Finished:
     """Run `argv` and return when it has ended. `on_line` is called with each line of both streams.
 
-    If the caller is cancelled, the program and its children are stopped first. Raises ToolMissing where
-    there is no such program and, with `check`, ProgramFailed where it ended with a code other than 0.
+    If the caller is cancelled, the program and its children are ended first, by `stop` or `ending`. Raises
+    ToolMissing where there is no such program and, with `check`, ProgramFailed where it ended with a code
+    other than 0.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -111,7 +119,7 @@ async def run(
                 pipes.create_task(write(process.stdin, stdin), name=f"stdin of {argv[0]}")
         await process.wait()
     finally:
-        await stop(process)
+        await (ending or stop)(process)
     finished = Finished(process.returncode or 0, "".join(output), tuple(tail))
     if check and finished.code != 0:
         raise ProgramFailed(argv, finished, hint=hint)
@@ -130,6 +138,20 @@ async def stop(process: asyncio.subprocess.Process, *, grace: float = _GRACE) ->
         await asyncio.wait_for(process.wait(), grace)
     _signal_group(process.pid, signal.SIGKILL)
     await process.wait()
+
+
+async def fail(process: asyncio.subprocess.Process, *, grace: float = _FAIL_GRACE) -> None:
+    """End a process that leads its own group by killing what it has started, so that it fails and tidies up
+    as after any failure. After `grace` seconds it is stopped."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + grace
+    while process.returncode is None and loop.time() < end:
+        for pid, started in processes.of_group(process.pid):
+            if pid != process.pid:
+                processes.send(pid, started, signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _FAIL_PAUSE)
+    await stop(process)
 
 
 def _signal_group(leader: int, number: signal.Signals) -> None:

@@ -27,6 +27,7 @@ async def everything(layout: Layout) -> None:
             raise VnodectlError(f"these processes of the sandbox do not end: {left}")
     for point in processes.mounts_under(layout.root):
         await run(["umount", "--lazy", point])
+    ground.remove_sockets(layout)
     if layout.root.exists():
         await asyncio.to_thread(remove_tree, layout.root)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import stat
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from vnodectl.engines.api import EngineError
-from vnodectl.engines.docker_api.service import PodmanService
+from vnodectl.engines.docker_api.service import PodmanService, socket_directory
 from vnodectl.engines.select import Detection, detect
 from vnodectl.engines.sockets import SocketNetwork
 
@@ -85,10 +88,46 @@ async def test_a_service_that_cannot_start_says_why(tmp_path):
     await service.stop()
 
 
-async def test_a_long_directory_gets_a_short_socket(tmp_path):
+# Instead of podman: a socket where the last word says, until it is killed.
+SERVICE = """
+import signal, socket, sys
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(sys.argv[-1].removeprefix("unix://"))
+signal.pause()
+"""
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """A directory for temporary files with a path that leaves room."""
+    with tempfile.TemporaryDirectory() as made:
+        monkeypatch.setattr(tempfile, "tempdir", made)
+        yield Path(made)
+
+
+async def test_a_long_directory_gets_a_short_socket_that_is_found_again(tmp_path, short):
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
-    service = PodmanService(deep, ["podman"])
-    assert len(service.url) < 100
-    assert service.url == service.url
+    service = PodmanService(deep, [sys.executable, "-c", SERVICE])
+    await service.ensure()
+    path = Path(service.url.removeprefix("unix://"))
+    assert path.is_socket()
+    assert len(str(path)) < 100
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+    # As if it had been killed: the next one of that directory has the same place, and leaves nothing.
+    again = PodmanService(deep, [sys.executable, "-c", SERVICE])
+    assert again.url == service.url
+    await again.ensure()
+    await again.stop()
     await service.stop()
+    assert list(short.iterdir()) == []
+
+
+async def test_a_socket_directory_of_somebody_else_is_not_used(tmp_path, short):
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    place = socket_directory(deep)
+    place.symlink_to(deep)
+    with pytest.raises(EngineError, match="somebody else's"):
+        await PodmanService(deep, [sys.executable, "-c", SERVICE]).ensure()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from pytest_mock import MockerFixture
 from rich.console import Console
 
+from vnodectl.engines.docker_api.service import socket_directory
 from vnodectl.engines.select import Detection
 from vnodectl.errors import ToolMissing, UsageError
 from vnodectl.sandbox import ground
 from vnodectl.sandbox.ground import Choice
+from vnodectl.sandbox.layout import Layout
 from vnodectl.sandbox.report import Reporter
 
 
@@ -51,3 +54,15 @@ async def test_a_wanted_engine_that_does_not_work(mocker: MockerFixture) -> None
 async def test_an_engine_that_does_not_exist() -> None:
     with pytest.raises(UsageError, match="runc"):
         await ground.choose("runc", Reporter(Console(file=io.StringIO())))
+
+
+def test_sockets_of_killed_services_are_removed_wherever_they_are(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / ("d" * 100))
+    homes = [layout.root / place / "scope" for place in ("engine", "azure", "nodes/sandbox")]
+    for home in homes:
+        home.mkdir(parents=True)
+        (home / "podman.log").touch()
+        socket_directory(home).mkdir()
+        assert tmp_path not in socket_directory(home).parents
+    ground.remove_sockets(layout)
+    assert [home for home in homes if socket_directory(home).exists()] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from vnodectl.errors import ToolMissing
 from vnodectl.sandbox import processes
-from vnodectl.sandbox.programs import ProgramFailed, run
+from vnodectl.sandbox.programs import ProgramFailed, fail, run
 
 
 async def test_output_lines_and_exit_code() -> None:
@@ -56,6 +57,31 @@ async def test_cancelling_ends_the_program_and_its_children() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await _until_gone(pids[0])
+
+
+async def test_a_program_whose_step_is_made_to_fail_tidies_up(tmp_path: Path) -> None:
+    step = "import time; print(1, flush=True); time.sleep(600)"
+    program = (
+        "import pathlib, signal, subprocess, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        f" ended = subprocess.call([sys.executable, '-c', {step!r}]);"
+        " pathlib.Path(sys.argv[1]).write_text(str(ended))"
+    )
+    told = asyncio.Event()
+    argv = [sys.executable, "-c", program, str(tmp_path / "tidied")]
+    task = asyncio.create_task(run(argv, on_line=lambda _: told.set(), ending=fail))
+    await asyncio.wait_for(told.wait(), 20)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (tmp_path / "tidied").read_text() == "-9"
+
+
+async def test_a_program_that_does_not_fail_is_stopped() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "import time; time.sleep(600)", start_new_session=True
+    )
+    await fail(process, grace=0.2)
+    assert process.returncode == -signal.SIGTERM
 
 
 async def test_a_program_dies_with_the_one_that_started_it(tmp_path: Path) -> None:

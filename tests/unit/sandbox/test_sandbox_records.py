@@ -19,7 +19,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from vnodectl.cli.sandbox import app
-from vnodectl.errors import UsageError
+from vnodectl.errors import UsageError, VnodectlError
 from vnodectl.sandbox import environment, processes
 from vnodectl.sandbox.children import describe_exit, tail
 from vnodectl.sandbox.layout import Component, Layout, Record
@@ -120,6 +120,16 @@ def test_who_has_ended_is_named_with_how_and_with_the_last_words(tmp_path: Path)
     assert "  | [bold] the disk is on fire" in shown.stderr
     assert f"everything it said: {log}" in shown.stderr
     assert "vnodectl sandbox down" in shown.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "tools"])
+def test_a_home_that_cannot_be_written_is_named_with_the_way_out(tmp_path: Path, command: str) -> None:
+    home = tmp_path / "file"
+    home.write_text("")
+    done = CliRunner().invoke(app, [command], env={"VNODECTL_SANDBOX_HOME": str(home)})
+    assert isinstance(done.exception, VnodectlError)
+    assert str(home) in str(done.exception)
+    assert "VNODECTL_SANDBOX_HOME" in done.exception.hint
 
 
 @pytest.fixture

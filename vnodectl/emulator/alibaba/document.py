@@ -7,16 +7,11 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from dataclasses import fields
-from typing import TYPE_CHECKING
 
 from vnodectl.emulator.alibaba import seed
 from vnodectl.emulator.alibaba.config import SYSTEM_POLICIES, Limits, Timings
 from vnodectl.emulator.alibaba.service import SETTINGS, routes_table
-from vnodectl.emulator.documents import camel
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from vnodectl.emulator.page import code, numbers_table
 
 _INTRODUCTION = """\
 # The emulated Alibaba Cloud
@@ -46,11 +41,11 @@ def page() -> str:
             routes_table(),
             "## Seed\n",
             _seed(),
-            _numbers("timings", "seconds of the emulated clock", Timings()),
-            _numbers("limits", "calls a minute, or sizes; 0 for none", Limits()),
+            numbers_table("timings", "seconds of the emulated clock", Timings()),
+            numbers_table("limits", "calls a minute, or sizes; 0 for none", Limits()),
             "### System policies\n",
             "| Policy | Actions |\n|---|---|",
-            *(f"| {name} | {_code(*actions)} |" for name, actions in SYSTEM_POLICIES.items()),
+            *(f"| {name} | {code(*actions)} |" for name, actions in SYSTEM_POLICIES.items()),
             "",
         ]
     )
@@ -62,15 +57,6 @@ def _seed() -> str:
     block, _, tail = rest.partition("\n\n")
     # Half of it is prose: no highlighting.
     return f"{head}\n\n```text\n{textwrap.dedent(block)}\n```\n\n{tail}"
-
-
-def _numbers(name: str, unit: str, defaults: DataclassInstance) -> str:
-    rows = [f"| {camel(one.name)} | {getattr(defaults, one.name)} |" for one in fields(defaults)]
-    return "\n".join([f"### `{name}` ({unit})\n", "| Field | Default |", "|---|---|", *rows, ""])
-
-
-def _code(*words: str) -> str:
-    return ", ".join(f"`{word}`" for word in words)
 
 
 if __name__ == "__main__":

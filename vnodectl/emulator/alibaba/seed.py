@@ -48,7 +48,6 @@ its region, which are made when they are missing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -78,7 +77,7 @@ from vnodectl.emulator.alibaba.config import (
     VSwitch,
     Zone,
 )
-from vnodectl.emulator.documents import Reader, numbers
+from vnodectl.emulator.documents import Reader, numbers, read_seed
 from vnodectl.errors import UsageError
 
 FRAMINGS = ("channel", "raw")
@@ -124,13 +123,7 @@ def config_of(document: Any) -> AlibabaConfig:
 
 def config_of_file(path: Path) -> AlibabaConfig:
     """Raises UsageError where the file is missing or not a seed."""
-    try:
-        document = json.loads(path.read_text())
-    except OSError as error:
-        raise UsageError(f"the seed {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"the seed {path} is not JSON: {error}") from error
-    return config_of(document)
+    return config_of(read_seed(path))
 
 
 def regions_of(value: Any) -> tuple[Region, ...]:

@@ -10,9 +10,7 @@ process; each needs an engine of its own.
 
 from __future__ import annotations
 
-import asyncio
 import random
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -40,12 +38,12 @@ from vnodectl.emulator.alibaba.seed import config_of, quotas_of, regions_of, sto
 from vnodectl.emulator.alibaba.sts import Sts
 from vnodectl.emulator.alibaba.vpc import Networks
 from vnodectl.emulator.alibaba.world import DEFAULT_QUOTA, World
-from vnodectl.emulator.certificates import ServerCertificate, make_certificate
+from vnodectl.emulator.certificates import ServerCertificate
 from vnodectl.emulator.clock import Clock
 from vnodectl.emulator.control import Control
 from vnodectl.emulator.documents import JSON
 from vnodectl.emulator.gateway import Gateway
-from vnodectl.emulator.listener import Listener
+from vnodectl.emulator.site import CONTROL, Site
 from vnodectl.emulator.tasks import TaskOwner
 from vnodectl.engines.api import Engine
 from vnodectl.errors import UsageError
@@ -79,14 +77,8 @@ class AlibabaEmulator:
         chance: random.Random | None = None,
     ) -> None:
         self.clock = clock or Clock()
-        self._temporary = (
-            tempfile.TemporaryDirectory(prefix="vnodectl-emulator-") if state_dir is None else None
-        )
-        self._directory = state_dir or Path(self._temporary.name if self._temporary else "")
-        self._bind = bind
-        self._ports = {"products": port, "control": control_port}
-        self._certificate = certificate
-        self._listeners: dict[str, Listener] = {}
+        ports = {"products": port, CONTROL: control_port}
+        self._site = Site(bind, ports, state_dir=state_dir, certificate=certificate)
         self._tasks = TaskOwner()
         self._engine = engine
         # Chance decides about faults, delays, names and places, not about secrets.
@@ -96,7 +88,7 @@ class AlibabaEmulator:
         self._tokens = ClientTokens(self.world)
         self._placement = Placement(self.world, chance)
         self.lifecycle = Lifecycle(
-            self.world, self._placement, self._tasks, engine, self._directory / "shares"
+            self.world, self._placement, self._tasks, engine, self._site.directory / "shares"
         )
         self._caches = ImageCaches(self.world, self._tokens)
         self._streams = Streams(self.world)
@@ -112,7 +104,7 @@ class AlibabaEmulator:
     @property
     def endpoint(self) -> str:
         """As a URL."""
-        return self._listeners["products"].url
+        return self._site.url("products")
 
     @property
     def host(self) -> str:
@@ -121,25 +113,22 @@ class AlibabaEmulator:
 
     @property
     def control_url(self) -> str:
-        return self._listeners["control"].url
+        return self._site.url(CONTROL)
 
     @property
     def ca_file(self) -> Path | None:
         """What clients must trust; None where the caller brought a certificate."""
-        return self._certificate.ca if self._certificate else None
+        return self._site.ca_file
 
     # --- life ---
 
     async def start(self) -> None:
         """Raises VnodectlError where an address is taken, EngineError where the engine does not answer."""
-        if self._certificate is None:
-            names = dict.fromkeys((self._bind, "127.0.0.1", "localhost"))
-            self._certificate = make_certificate(self._directory / "tls", names)
-        tls = self._certificate.server_context()
+        tls, application, control = self._site.certified(), self._application(), Control(self, SETTINGS)
         try:
             await self.lifecycle.start()
-            await self._listen("products", self._application(), self._bind, tls=tls)
-            await self._listen("control", Control(self, SETTINGS).application(), "127.0.0.1")
+            await self._site.listen("products", application, tls=tls, longest_line=LONGEST_LINE)
+            await self._site.listen(CONTROL, control.application())
         except BaseException:
             await self.aclose()
             raise
@@ -147,11 +136,10 @@ class AlibabaEmulator:
     async def aclose(self) -> None:
         """Stop serving and all background work. The engine's groups stay: they are its owner's to remove."""
         await self._streams.aclose()
-        await asyncio.gather(*(listener.aclose() for listener in self._listeners.values()))
+        await self._site.hang_up()
         await self._tasks.aclose()
         await self.lifecycle.aclose()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._site.remove()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -161,11 +149,6 @@ class AlibabaEmulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-    async def _listen(self, name: str, app: web.Application, host: str, tls: Any = None) -> None:
-        listener = Listener(app, host=host, port=self._ports[name], tls=tls, longest_line=LONGEST_LINE)
-        await listener.start()
-        self._listeners[name] = listener
 
     def _application(self) -> web.Application:
         from aiohttp import web

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from dataclasses import fields
-from typing import TYPE_CHECKING
 
 from vnodectl.emulator.azure import seed
 from vnodectl.emulator.azure.aci.metrics import METRICS
@@ -17,10 +15,7 @@ from vnodectl.emulator.azure.hosts import PUBLIC_HOSTS
 from vnodectl.emulator.azure.roles import BUILT_IN
 from vnodectl.emulator.azure.service import routes_table
 from vnodectl.emulator.control import SETTINGS
-from vnodectl.emulator.documents import camel
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from vnodectl.emulator.page import code, numbers_table
 
 _INTRODUCTION = """\
 # The emulated Azure
@@ -98,7 +93,7 @@ tests run against Azure itself, each in a resource group of its own which it del
 
 def page() -> str:
     settings = ", ".join(f"`/{name}`" for name in SETTINGS)
-    hosts = _code(*PUBLIC_HOSTS)
+    hosts = code(*PUBLIC_HOSTS)
     return "\n".join(
         [
             _INTRODUCTION.format(settings=settings, hosts=hosts),
@@ -112,11 +107,11 @@ def page() -> str:
             ),
             "\n## Seed\n",
             _seed(),
-            _numbers("timings", "seconds of the emulated clock", Timings()),
-            _numbers("limits", "0 for none", Limits()),
+            numbers_table("timings", "seconds of the emulated clock", Timings()),
+            numbers_table("limits", "0 for none", Limits()),
             "### Built-in roles\n",
             "| Role | Actions | Not |\n|---|---|---|",
-            *(f"| {one.name} | {_code(*one.actions)} | {_code(*one.not_actions)} |" for one in BUILT_IN),
+            *(f"| {one.name} | {code(*one.actions)} | {code(*one.not_actions)} |" for one in BUILT_IN),
             "",
         ]
     )
@@ -129,15 +124,6 @@ def _seed() -> str:
     block, _, tail = rest.partition("\n\n")
     # Half of it is prose: no highlighting.
     return f"{head}\n\n{prose}\n\n```text\n{textwrap.dedent(block)}\n```\n\n{tail}"
-
-
-def _numbers(name: str, unit: str, defaults: DataclassInstance) -> str:
-    rows = [f"| {camel(one.name)} | {getattr(defaults, one.name)} |" for one in fields(defaults)]
-    return "\n".join([f"### `{name}` ({unit})\n", "| Field | Default |", "|---|---|", *rows, ""])
-
-
-def _code(*words: str) -> str:
-    return ", ".join(f"`{word}`" for word in words)
 
 
 if __name__ == "__main__":

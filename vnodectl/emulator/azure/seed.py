@@ -51,7 +51,6 @@ later: the emulator reaches no network.
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,7 +81,7 @@ from vnodectl.emulator.azure.config import (
 )
 from vnodectl.emulator.azure.kinds import KINDS, Kind
 from vnodectl.emulator.azure.roles import BUILT_IN, find
-from vnodectl.emulator.documents import JSON, Reader, numbers
+from vnodectl.emulator.documents import JSON, Reader, numbers, read_seed
 from vnodectl.errors import UsageError
 
 GRAPH_ROLES = ("Application.Read.All", "Application.ReadWrite.All")
@@ -126,13 +125,7 @@ def config_of(document: Any) -> AzureConfig:
 
 def config_of_file(path: Path) -> AzureConfig:
     """Raises UsageError where the file is missing or not a seed."""
-    try:
-        document = json.loads(path.read_text())
-    except OSError as error:
-        raise UsageError(f"the seed {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"the seed {path} is not JSON: {error}") from error
-    return config_of(document)
+    return config_of(read_seed(path))
 
 
 def parse_regions(value: Any) -> tuple[Region, ...]:

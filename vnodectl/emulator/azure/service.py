@@ -11,9 +11,7 @@ and is not closed here. Several emulators may run in one process; each needs eng
 
 from __future__ import annotations
 
-import asyncio
 import random
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -54,15 +52,15 @@ from vnodectl.emulator.azure.seed import parse_providers, parse_quotas, parse_re
 from vnodectl.emulator.azure.stored import StoredResources
 from vnodectl.emulator.azure.tokens import PUBLIC_ARM, Tokens
 from vnodectl.emulator.azure.world import World
-from vnodectl.emulator.certificates import ServerCertificate, make_certificate
+from vnodectl.emulator.certificates import ServerCertificate
 from vnodectl.emulator.clock import Clock
 from vnodectl.emulator.connect import ConnectProxy
 from vnodectl.emulator.control import Control
 from vnodectl.emulator.documents import JSON
 from vnodectl.emulator.gateway import Gateway
 from vnodectl.emulator.jose import SigningKey
-from vnodectl.emulator.listener import Listener
 from vnodectl.emulator.router import Router
+from vnodectl.emulator.site import CONTROL, Site
 from vnodectl.emulator.tasks import TaskOwner
 from vnodectl.engines.api import Engine
 from vnodectl.errors import UsageError
@@ -98,22 +96,16 @@ class AzureEmulator:
         chance: random.Random | None = None,
     ) -> None:
         self.clock = clock or Clock()
-        self._temporary = (
-            tempfile.TemporaryDirectory(prefix="vnodectl-emulator-") if state_dir is None else None
-        )
-        self._directory = state_dir or Path(self._temporary.name if self._temporary else "")
-        self._bind = bind
-        self._ports = {
+        ports = {
             "arm": port,
             "imds": imds_port,
             "graph": graph_port,
             "metrics": metrics_port,
-            "control": control_port,
+            CONTROL: control_port,
         }
+        self._site = Site(bind, ports, state_dir=state_dir, certificate=certificate)
         self._proxy_port = proxy_port
         self._proxy: ConnectProxy | None = None
-        self._certificate = certificate
-        self._listeners: dict[str, Listener] = {}
         self._tasks = TaskOwner()
         self._engines = {"Linux": engine, "Windows": windows_engine or engine}
         self.world = World(config or AzureConfig(), self.clock)
@@ -121,7 +113,7 @@ class AzureEmulator:
         self.gateway = Gateway(self.clock, chance or random.Random())  # noqa: S311
         self.operations = Operations(self.world)
         self.lifecycle = Lifecycle(
-            self.world, self.operations, self._tasks, self._engines, self._directory / "shares"
+            self.world, self.operations, self._tasks, self._engines, self._site.directory / "shares"
         )
         self._placement = Placement(self.world, self.lifecycle)
         self._streams = Streams(self.clock)
@@ -146,25 +138,25 @@ class AzureEmulator:
 
     @property
     def arm_endpoint(self) -> str:
-        return self._listeners["arm"].url
+        return self._site.url("arm")
 
     @property
     def authority_host(self) -> str:
-        return self._listeners["arm"].url
+        return self._site.url("arm")
 
     @property
     def imds_endpoint(self) -> str:
         """What azure-identity takes as AZURE_POD_IDENTITY_AUTHORITY_HOST."""
-        return self._listeners["imds"].url
+        return self._site.url("imds")
 
     @property
     def graph_endpoint(self) -> str:
-        return self._listeners["graph"].url
+        return self._site.url("graph")
 
     @property
     def metrics_endpoint(self) -> str:
         """Azure Monitor's metrics in batches, of all regions."""
-        return self._listeners["metrics"].url
+        return self._site.url("metrics")
 
     @property
     def proxy_url(self) -> str:
@@ -173,22 +165,19 @@ class AzureEmulator:
 
     @property
     def control_url(self) -> str:
-        return self._listeners["control"].url
+        return self._site.url(CONTROL)
 
     @property
     def ca_file(self) -> Path | None:
         """What clients must trust; None where the caller brought a certificate."""
-        return self._certificate.ca if self._certificate else None
+        return self._site.ca_file
 
     # --- life ---
 
     async def start(self) -> None:
         """Raises VnodectlError where an address is taken, EngineError where the engine does not answer."""
-        if self._certificate is None:
-            names = dict.fromkeys((self._bind, "127.0.0.1", "localhost", *PUBLIC_HOSTS))
-            self._certificate = make_certificate(self._directory / "tls", names)
-        tls = self._certificate.server_context()
-        key = SigningKey.load_or_make(self._directory / "token-key.pem")
+        tls = self._site.certified(*PUBLIC_HOSTS)
+        key = SigningKey.load_or_make(self._site.directory / "token-key.pem")
         tokens = Tokens(key, self.world)
         entra = Entra(self.world, tokens, self.gateway, self._own_endpoints)
         imds = Imds(self.world, tokens, self.gateway, entra.knows)
@@ -205,12 +194,12 @@ class AzureEmulator:
         self._front = front
         try:
             await self.lifecycle.start()
-            await self._listen("arm", self._application(front, entra), self._bind, tls=tls)
-            await self._listen("graph", graph.application(), self._bind, tls=tls)
-            await self._listen("metrics", batches.application(), self._bind, tls=tls)
+            await self._site.listen("arm", self._application(front, entra), tls=tls)
+            await self._site.listen("graph", graph.application(), tls=tls)
+            await self._site.listen("metrics", batches.application(), tls=tls)
             await self._start_proxy()
-            await self._listen("imds", imds.application(), self._bind)
-            await self._listen("control", Control(self).application(), "127.0.0.1")
+            await self._site.listen("imds", imds.application())
+            await self._site.listen(CONTROL, Control(self).application())
         except BaseException:
             await self.aclose()
             raise
@@ -220,11 +209,10 @@ class AzureEmulator:
         await self._streams.aclose()
         if self._proxy is not None:
             await self._proxy.aclose()
-        await asyncio.gather(*(listener.aclose() for listener in self._listeners.values()))
+        await self._site.hang_up()
         await self._tasks.aclose()
         await self.lifecycle.aclose()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._site.remove()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -235,17 +223,12 @@ class AzureEmulator:
     ) -> None:
         await self.aclose()
 
-    async def _listen(self, name: str, app: web.Application, host: str, tls: Any = None) -> None:
-        listener = Listener(app, host=host, port=self._ports[name], tls=tls)
-        await listener.start()
-        self._listeners[name] = listener
-
     async def _start_proxy(self) -> None:
-        arm, graph, metrics = (self._listeners[name].address for name in ("arm", "graph", "metrics"))
+        arm, graph, metrics = (self._site.address(name) for name in ("arm", "graph", "metrics"))
         hosts = dict.fromkeys((*ARM_HOSTS, *LOGIN_HOSTS), arm) | dict.fromkeys(GRAPH_HOSTS, graph)
         # One label in place of the region, as the certificate has it.
         hosts |= {f"*.{METRICS_DOMAIN}": metrics}
-        self._proxy = ConnectProxy(hosts, host=self._bind, port=self._proxy_port)
+        self._proxy = ConnectProxy(hosts, host=self._site.bind, port=self._proxy_port)
         await self._proxy.start()
 
     def _application(self, front: ArmFront, entra: Entra) -> web.Application:
@@ -262,10 +245,10 @@ class AzureEmulator:
         return (*PUBLIC_ARM, own, f"{own}/")
 
     def _own_endpoints(self) -> set[str]:
-        return {self._listeners[name].url for name in ("arm", "graph", "metrics")}
+        return {self._site.url(name) for name in ("arm", "graph", "metrics")}
 
     def _audiences_of(self, listener: str) -> tuple[str, ...]:
-        own = self._listeners[listener].url
+        own = self._site.url(listener)
         return (own, f"{own}/")
 
     # --- the control API's view ---

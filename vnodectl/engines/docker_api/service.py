@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import resource
 import shutil
 import signal
+import stat
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,6 +20,7 @@ from vnodectl.engines import child
 from vnodectl.engines.api import EngineError
 from vnodectl.engines.docker_api.podman_config import config_environment, machine_config_files
 
+SOCKET, LOG = "podman.sock", "podman.log"
 SOCKET_PATH_LIMIT = 100  # a Unix socket's path holds 107 bytes, see unix(7)
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 10.0
@@ -71,6 +74,30 @@ def here_ulimits() -> list[dict[str, Any]]:
     )
 
 
+def socket_directory(directory: Path) -> Path:
+    """Where the podman service of `directory` has its socket: there, or among temporary files where that path
+    is too long. It is the same each time, so that what a killed process has left is found again."""
+    if len(str(directory / SOCKET).encode()) <= SOCKET_PATH_LIMIT:
+        return directory
+    digest = hashlib.sha256(str(directory.absolute()).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"vnodectl-{os.geteuid()}-{digest}"
+
+
+def remove_socket(directory: Path) -> None:
+    """Remove what the podman service of `directory` has outside of it, once nothing of it runs."""
+    if (place := socket_directory(directory)) != directory:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _make_private(place: Path) -> None:
+    """Others could put a socket of theirs into a directory of theirs. Raises EngineError."""
+    with contextlib.suppress(FileExistsError):
+        place.mkdir(mode=0o700)
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise EngineError(f"{place} is somebody else's; remove it or name another directory in TMPDIR")
+
+
 def docker_url(environ: Mapping[str, str]) -> str:
     """The URL of docker's own socket. Raises EngineError for another machine's: volumes would be missing."""
     host = environ.get("DOCKER_HOST") or ""
@@ -94,8 +121,7 @@ class PodmanService:
         self._directory = directory
         self._command = list(command)
         self._process: asyncio.subprocess.Process | None = None
-        self._temporary: Path | None = None
-        self._log = directory / "podman.log"
+        self._log = directory / LOG
         self._starting = asyncio.Lock()
 
     @property
@@ -109,6 +135,8 @@ class PodmanService:
                 await self._start()
 
     async def _start(self) -> None:
+        if self._socket.parent != self._directory:
+            _make_private(self._socket.parent)
         self._socket.unlink(missing_ok=True)
         parent, end = str(os.getpid()), str(int(signal.SIGTERM))
         service = [*self._command, "system", "service", "--time=0", self.url]
@@ -146,18 +174,11 @@ class PodmanService:
                 process.kill()
                 await process.wait()
         self._socket.unlink(missing_ok=True)
-        if self._temporary is not None:
-            self._temporary.rmdir()
-            self._temporary = None
+        remove_socket(self._directory)
 
     @property
     def _socket(self) -> Path:
-        path = self._directory / "podman.sock"
-        if len(str(path).encode()) <= SOCKET_PATH_LIMIT:
-            return path
-        if self._temporary is None:
-            self._temporary = Path(tempfile.mkdtemp(prefix="vnodectl-"))
-        return self._temporary / "podman.sock"
+        return socket_directory(self._directory) / SOCKET
 
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []

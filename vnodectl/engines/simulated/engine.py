@@ -32,7 +32,7 @@ from vnodectl.engines.clock import Clock
 from vnodectl.engines.hub import Hub, Subscription
 from vnodectl.engines.simulated.journal import Journal
 from vnodectl.engines.simulated.model import SimulatedGroup, Sketch, sketch
-from vnodectl.engines.status import current_id
+from vnodectl.engines.status import container_of, current_id, running_container
 from vnodectl.engines.supervised import check_names
 from vnodectl.engines.tasks import first
 
@@ -236,17 +236,10 @@ class SimulatedEngine:
         return group
 
     def _container(self, name: str, container: str) -> ContainerStatus:
-        status = self._find(name).status()
-        for one in status.containers + status.init_containers:
-            if one.name == container:
-                return one
-        raise NoSuchGroup(f"group {name} has no container {container}")
+        return container_of(self._find(name).status(), container)
 
     def _running(self, name: str, container: str) -> ContainerStatus:
-        status = self._container(name, container)
-        if not isinstance(status.state, Running):
-            raise NoSuchGroup(f"container {container} in {name} is not running")
-        return status
+        return running_container(self._find(name).status(), container)
 
     def _still_runs(self, name: str, container: str, identity: str) -> bool:
         with contextlib.suppress(NoSuchGroup):

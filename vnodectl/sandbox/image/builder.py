@@ -16,7 +16,7 @@ import vnodectl
 from vnodectl.errors import ToolMissing, VnodectlError
 from vnodectl.sandbox.cache import file_lock, making
 from vnodectl.sandbox.image.wheel import digest, write_wheel
-from vnodectl.sandbox.programs import ProgramFailed, run
+from vnodectl.sandbox.programs import ProgramFailed, fail, run
 from vnodectl.sandbox.report import Reporter, Step
 
 DEFAULT_BASE = "docker.io/library/python:3.13-slim"
@@ -84,7 +84,9 @@ class ContainerTool:
             step.note(text)
 
         options = [f"--build-arg=BASE_IMAGE={base}", f"--tag={tag}", f"--file={containerfile}"]
-        await run([self.name, "build", *isolation, *options, str(context)], on_line=line)
+        # Told to end, podman leaves the containers behind that it builds in; when a step fails, it does not.
+        ending = fail if self.name == "podman" else None
+        await run([self.name, "build", *isolation, *options, str(context)], on_line=line, ending=ending)
         return "\n".join(said)
 
 
