@@ -79,7 +79,7 @@ async def upgrade_to_spdy(
 
 def abort(transport: asyncio.WriteTransport) -> None:
     """Cut the connection now, whatever has become of it."""
-    # CPython 3.11.2, which Debian 12 has: a TLS transport that was closed twice has forgotten what it would abort.
+    # CPython 3.11.2, which Debian 12 has: a TLS transport that was closed twice has nothing left to abort.
     with suppress(AttributeError):
         transport.abort()
 
