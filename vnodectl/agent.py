@@ -103,7 +103,7 @@ class AgentSettings:
             node_ip=text("node-ip"),
             kubelet_port=values.number("kubelet-port") or 0,
             health_port=values.number("health-port"),
-            capacity={name: text(f"node-{name}") for name in ("cpu", "memory", "pods")},
+            capacity={name: text(f"node-{name}") for name in ("cpu", "memory", "ephemeral-storage", "pods")},
             api_server=text("api-server"),
             taint=values.yes("taint"),
             taint_key=text("taint-key"),

@@ -200,6 +200,7 @@ def test_probes_are_on_the_health_port(manifests: list[JSON]) -> None:
 
 def test_the_environment_of_the_agent(control_plane: Shell, repository: Path) -> None:
     given = values(osType="Windows", apiServer="https://10.0.0.1:6443", node={"pods": "50", "taint": False})
+    given["node"]["ephemeralStorage"] = "1Ti"
     found = environment(render(control_plane, repository, given))
     assert found["VNODECTL_PROVIDER"] == "aci"
     assert found["VNODECTL_NODE_NAME"] == NODE
@@ -207,6 +208,7 @@ def test_the_environment_of_the_agent(control_plane: Shell, repository: Path) ->
     assert found["VNODECTL_OS_TYPE"] == "Windows"
     assert found["VNODECTL_API_SERVER"] == "https://10.0.0.1:6443"
     assert found["VNODECTL_NODE_PODS"] == "50"
+    assert found["VNODECTL_NODE_EPHEMERAL_STORAGE"] == "1Ti"
     assert found["VNODECTL_TAINT"] == "false"
     assert found["VNODECTL_NODE_IP"] == {"fieldRef": {"fieldPath": "status.podIP"}}
     assert "VNODECTL_NODE_CPU" not in found

@@ -53,6 +53,13 @@ NODE = Group(
             formerly=("ACI_QUOTA_MEMORY",),
         ),
         Setting(
+            "node-ephemeral-storage",
+            "VNODECTL_NODE_EPHEMERAL_STORAGE",
+            "Capacity of each node: ephemeral storage. Without any, no pod that asks for some is scheduled.",
+            Kind.QUANTITY,
+            default="40Ti",
+        ),
+        Setting(
             "node-pods",
             "VNODECTL_NODE_PODS",
             "Capacity of each node: pods.",

@@ -27,6 +27,18 @@ def test_the_page_is_what_the_table_says(repository: Path):
     assert (repository / "docs" / "settings.md").read_text() == document.text(), "make docs"
 
 
+def test_nodes_offer_every_resource_that_the_scheduler_counts():
+    """One that a node does not list counts as none: a pod that asks for some would wait for ever."""
+    told = {**NAMED, "node-ephemeral-storage": "3Gi"}
+    assert AgentSettings.of(layered(NAMED, {}, {})).capacity == {
+        "cpu": "800",
+        "memory": "4Ti",
+        "ephemeral-storage": "40Ti",
+        "pods": "800",
+    }
+    assert AgentSettings.of(layered(told, {}, {})).capacity["ephemeral-storage"] == "3Gi"
+
+
 def test_names_and_variables_are_each_settings_own():
     names = [one.name for one in SETTINGS]
     variables = [name for one in SETTINGS for name in (one.variable, *one.formerly)]

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vnodectl.providers.aci.exec_script import SHELL, STDIN_END, Splitter, encoded, script
+from vnodectl.providers.aci.exec_script import SHELL, STDIN_END, Splitter, Typing, script
 
 NONCE = "0123456789abcdef"
 WORDS = ["sh", "-c", 'for w in "$@"; do printf "%s\\036" "$w"; done', "x"]
@@ -68,8 +68,7 @@ def _run(
                 more = splitter.feed(os.read(outside, 1000))
                 out, err = out + more[0], err + more[1]
                 if splitter.begun and given is not None:
-                    encode = "i" in splitter.features
-                    pending += b"".join([*encoded(given), STDIN_END]) if encode else given + b"\x04"
+                    pending += _typed(given, splitter.features)
                     given = None
                 if splitter.begun and awaited in out:
                     pending, typed = pending + typed, b""
@@ -77,6 +76,13 @@ def _run(
             process.kill()
             os.close(outside)
     return Told(out, err, splitter.code, splitter.features)
+
+
+def _typed(data: bytes, features: str) -> bytes:
+    if "i" not in features:
+        return data + b"\x04"
+    typing = Typing("b" in features)
+    return b"".join([*typing.feed(data), *typing.rest(), STDIN_END])
 
 
 def test_arguments_exit_code_and_both_streams() -> None:
@@ -179,6 +185,40 @@ def test_an_image_without_the_tools_gets_one_stream_and_typed_input(tools: Calla
     path = tools("sh", "stty", "cat")
     assert _run(["sh", "-c", "echo a; echo b >&2; exit 3"], path=path) == Told(b"a\nb\n", b"", 3, "")
     assert _run(["cat"], stdin=b"one\ntwo\n", path=path) == Told(b"one\ntwo\n", b"", 0, "t")
+
+
+def test_much_stdin_is_decoded_by_few_processes(tools: Callable[..., str], tmp_path: Path) -> None:
+    """One for each line of it lets through some tens of KiB a second, and kubectl gives up after a minute."""
+    given = bytes(range(256)) * 1500
+    path = tools("sh", "stty", "cat", "dd", "tr", "sed")
+    calls = tmp_path / "calls"
+    counting = tmp_path / "base64"
+    counting.write_text(f'#!/bin/sh\necho x >> {calls}\nexec {shutil.which("base64")} "$@"\n')
+    counting.chmod(0o755)
+    told = _run(["sh", "-c", "cat > /dev/null"], stdin=given, path=path)
+    assert (told.code, told.features) == (0, "ibe")
+    assert len(calls.read_text().split()) < 10
+
+
+def test_stdin_without_sed_comes_line_by_line(tools: Callable[..., str]) -> None:
+    every = bytes(range(256)) * 40
+    told = _run(["cat"], stdin=every, path=tools("sh", "stty", "cat", "dd", "tr", "base64"))
+    assert told == Told(every, b"", 0, "ie")
+
+
+@given(
+    st.lists(st.one_of(st.binary(min_size=1, max_size=40), st.integers(1, 4).map(lambda n: b"ab" * 3000 * n)))
+)
+def test_stdin_in_pieces_of_any_size_is_one_stream(pieces: list[bytes]) -> None:
+    typing = Typing(can_bulk=True)
+    typed = b"".join(line for piece in pieces for line in typing.feed(piece))
+    lines = (typed + b"".join(typing.rest())).split(b"\n")
+    assert b"".join(map(base64.b64decode, (one for one in lines if one not in {b"*", b"."}))) == b"".join(
+        pieces
+    )
+    assert lines.count(b"*") == lines.count(b".") <= 1
+    assert max(map(len, lines)) <= 3800
+    assert all(b"=" not in one for one in lines[lines.index(b"*") : -3]) if b"*" in lines else True
 
 
 def test_in_a_terminal_nothing_of_the_shell_is_seen() -> None:

@@ -26,6 +26,7 @@ from support.process_provider import ProcessProvider
 from support.spdy_client import SpdyClient
 
 from vnodectl.runtime.http.server import KubeletServer, KubeletServerConfig
+from vnodectl.runtime.http.upgrade import abort
 from vnodectl.runtime.provider import LogOptions, PodKey, Streams
 from vnodectl.runtime.streams.session import SessionLimits
 
@@ -435,3 +436,13 @@ async def test_what_the_provider_cannot_do_is_said(tmp_path: Path) -> None:
             await client.open(streamtype="data", port="80", requestid="0")
             await client.until(lambda: error in client.ended)
         assert b"azure cannot be forwarded" in client.data[error]
+
+
+def test_a_connection_that_is_gone_is_cut_in_peace() -> None:
+    """A kubectl that was interrupted left a stack trace in the log of every agent on an older Python 3.11."""
+
+    class ClosedTwice(asyncio.Transport):
+        def abort(self) -> None:
+            raise AttributeError("'NoneType' object has no attribute '_abort'")
+
+    abort(ClosedTwice())

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from vnodectl.clouds.azure.errors import unreachable
 from vnodectl.errors import VnodectlError
-from vnodectl.providers.aci.exec_script import SHELL, STDIN_END, Splitter, encoded, script
+from vnodectl.providers.aci.exec_script import SHELL, STDIN_END, Splitter, Typing, script
 from vnodectl.providers.aci.failures import of_request
 from vnodectl.providers.aci.groups import Channel, Groups
 from vnodectl.runtime.provider import ProviderError, Streams, TerminalSize, Unsupported
@@ -36,6 +36,8 @@ _DEFAULT_SIZE = TerminalSize(80, 24)
 _SIZE_WAIT = 0.5
 _SIZE_REST = 0.3
 _SHELL_WAIT = 30.0
+_BULK_REST = 0.05
+"""Seconds without input after which none is held back."""
 _REST_WAIT = 3.0
 """Seconds of silence after which a program that has ended has nothing more to say."""
 _NO_SHELL_OUTPUT = 2000
@@ -98,8 +100,10 @@ async def _in_shell(
         async def resized(size: TerminalSize) -> None:
             await _resize(groups, name, container, splitter.pid, size)
 
-        typing = _type(socket, streams, encode="i" in splitter.features) if streams.wants_stdin else None
-        async with _during(typing) as stdin, sizes.told(resized):
+        async with (
+            _during(_input(socket, streams, splitter.features)) as stdin,
+            sizes.told(resized),
+        ):
             while not splitter.ended:
                 try:
                     async with asyncio.timeout(None if splitter.code is None else _REST_WAIT):
@@ -173,7 +177,7 @@ async def _resize(groups: Groups, name: str, container: str, pid: int, size: Ter
 
 
 async def _plain(socket: aiohttp.ClientWebSocketResponse, streams: Streams) -> None:
-    async with _during(_type(socket, streams, encode=False) if streams.wants_stdin else None):
+    async with _during(_input(socket, streams, "")):
         while (data := await _receive(socket)) is not None:
             await streams.write_stdout(data)
 
@@ -193,18 +197,53 @@ async def _during(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[async
             await task
 
 
-async def _type(socket: aiohttp.ClientWebSocketResponse, streams: Streams, *, encode: bool) -> None:
+def _input(
+    socket: aiohttp.ClientWebSocketResponse, streams: Streams, features: str
+) -> Coroutine[Any, Any, None] | None:
+    """The sending of what the caller types, where it types anything, as the far end's `features` allow."""
+    if not streams.wants_stdin:
+        return None
+    if "i" in features:
+        return _type_encoded(socket, streams, Typing("b" in features))
+    return _type(socket, streams)
+
+
+async def _type(socket: aiohttp.ClientWebSocketResponse, streams: Streams) -> None:
     """Send what the caller types, until it ends."""
     last = b"\n"
     while data := await streams.read_stdin():
-        for piece in encoded(data) if encode else (data,):
-            await _send(socket, piece)
+        await _send(socket, data)
         last = data[-1:]
-    if encode:
-        await _send(socket, STDIN_END)
-    elif not streams.tty:
+    if not streams.tty:
         # End of file, as a terminal knows it: ^D on an empty line; the first one ends an unfinished line.
         await _send(socket, b"\x04" if last == b"\n" else b"\x04\x04")
+
+
+async def _type_encoded(socket: aiohttp.ClientWebSocketResponse, streams: Streams, typing: Typing) -> None:
+    """The same for a shell that decodes it. What is held back in bulk is let go when the caller pauses."""
+    while True:
+        async with _during_read(streams) as read:
+            if typing.in_bulk:
+                await asyncio.wait({read}, timeout=_BULK_REST)
+                if not read.done():
+                    for piece in typing.rest():
+                        await _send(socket, piece)
+            data = await read
+        for piece in typing.feed(data) if data else typing.rest():
+            await _send(socket, piece)
+        if not data:
+            await _send(socket, STDIN_END)
+            return
+
+
+@asynccontextmanager
+async def _during_read(streams: Streams) -> AsyncIterator[asyncio.Task[bytes]]:
+    read: asyncio.Task[bytes] = asyncio.create_task(streams.read_stdin(), name="aci-exec-stdin")
+    try:
+        yield read
+    finally:
+        read.cancel()
+        await asyncio.gather(read, return_exceptions=True)
 
 
 async def _exec(groups: Groups, name: str, container: str, program: str, size: TerminalSize) -> Channel:

@@ -24,14 +24,15 @@ from dataclasses import dataclass, field
 
 SHELL = "/bin/sh"
 
-STDIN_END = b".\n"
-"""Ends an encoded stdin."""
+STDIN_END = b".\n.\n"
+"""Ends an encoded stdin, be it in bulk just then or not."""
 
+_BULK, _BULK_END = b"*\n", b".\n"
 _MARK = b"\x1e"
 _LINE = 600
 """Characters typed per line; a terminal takes 4,095 at most."""
 _STDIN_PIECE = 2850
-"""Bytes of stdin per line: 3,800 characters of base64."""
+"""Bytes of stdin per line: 3,800 characters of base64, without padding."""
 _QUIET_TERMINAL = "-echo -opost -onlcr -isig -ixon -icrnl -iexten erase undef kill undef"
 
 # No single quote may occur in it: it is typed between two of them. A frame is one write of less than 1,024
@@ -42,10 +43,17 @@ stty @QUIET@ 2>/dev/null
 s=$?
 has() { for w in "$@"; do command -v "$w" >/dev/null 2>&1 || return 1; done; }
 if has base64 && [ "$(printf QQ== | base64 -d 2>/dev/null)" = A ]; then
-[ -z "$i" ] || i=i
+[ -z "$i" ] || { i=i; has sed && i=ib; }
 has dd cat tr && e=e
 fi
-feed() { while IFS= read -r l && [ "$l" != . ]; do printf %s "$l" | base64 -d; done; }
+feed() {
+while IFS= read -r l && [ "$l" != . ]; do
+case $l in
+\*) sed -n "/^[.]/q;p" | base64 -d ;;
+*) printf %s "$l" | base64 -d ;;
+esac
+done
+}
 frames() {
 while f=$(dd bs=600 count=1 2>/dev/null | base64 | tr -d "\n") && [ -n "$f" ]; do
 printf "\036err-$n:%s\036" "$f"
@@ -54,7 +62,7 @@ done
 ended() { printf "\036exit-$n:%d\036" $? >&5; }
 work() {
 case $i in
-i) feed 2>/dev/null | { "$@" 5>&-; ended; } ;;
+i*) feed 2>/dev/null | { "$@" 5>&-; ended; } ;;
 t) "$@" 5>&-; ended ;;
 *) "$@" </dev/null 5>&-; ended ;;
 esac
@@ -105,8 +113,35 @@ def _parts(word: str) -> Iterator[str]:
         yield line
 
 
-def encoded(data: bytes) -> Iterator[bytes]:
-    """`data` as lines that the script's `feed` understands."""
+@dataclass(slots=True)
+class Typing:
+    """Stdin as lines that the script's `feed` understands; `can_bulk` where FEATURES has `b`.
+
+    While `in_bulk`, some of it may be held back, here and there: call `rest` when no more comes for now.
+    """
+
+    can_bulk: bool
+    in_bulk: bool = False
+    _held: bytes = b""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        if self.can_bulk and not self.in_bulk and len(data) > _STDIN_PIECE:
+            self.in_bulk = True
+            yield _BULK
+        self._held += data
+        # Padding is only understood at the end of what one process decodes.
+        whole = len(self._held) // _STDIN_PIECE * _STDIN_PIECE if self.in_bulk else len(self._held)
+        ready, self._held = self._held[:whole], self._held[whole:]
+        yield from _lines(ready)
+
+    def rest(self) -> Iterator[bytes]:
+        yield from _lines(self._held)
+        if self.in_bulk:
+            yield _BULK_END
+        self._held, self.in_bulk = b"", False
+
+
+def _lines(data: bytes) -> Iterator[bytes]:
     for start in range(0, len(data), _STDIN_PIECE):
         yield base64.b64encode(data[start : start + _STDIN_PIECE]) + b"\n"
 

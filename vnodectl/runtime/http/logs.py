@@ -11,6 +11,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from vnodectl.runtime.http.pods import PodSource, container_status, find_pod, has_container
+from vnodectl.runtime.http.upgrade import abort
 from vnodectl.runtime.metrics import NodeMetrics, Operation
 from vnodectl.runtime.provider import LogOptions, Provider, ProviderError
 from vnodectl.runtime.streams.session import end_tasks
@@ -63,7 +64,7 @@ async def _stream(
         # Too late for a status. A clean end would say that this was all, so the connection is cut.
         _log.warning("%s broke off: %s", name, error.message)
         if request.transport is not None:
-            request.transport.abort()
+            abort(request.transport)
     except ConnectionError:
         _log.debug("%s: the reader is gone", name)
     finally:
