@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vnodectl.connector import chart as charts
-from vnodectl.connector import credentials, namespace, retirement, shares
+from vnodectl.connector import credentials, discovery, namespace, retirement, shares
 from vnodectl.connector.helm import Helm
 from vnodectl.connector.names import Connector
 from vnodectl.connector.node import wait_connector
@@ -19,8 +19,9 @@ from vnodectl.connector.plan import Plan
 from vnodectl.connector.redact import MASK, Redactor
 from vnodectl.connector.values import values
 from vnodectl.errors import EXIT_FAILED, EXIT_OK, TimedOut, VnodectlError
+from vnodectl.kube.errors import NotFound
 from vnodectl.kube.leases import exclusive
-from vnodectl.kube.resources import NAMESPACES, SECRETS
+from vnodectl.kube.resources import DEPLOYMENTS, NAMESPACES, SECRETS
 
 if TYPE_CHECKING:
     from vnodectl.kube.client import KubeClient
@@ -215,7 +216,7 @@ class _Job:
             revision = await helm.install(
                 release,
                 self.chart,
-                values(plan, connector, secret_revision=secret_revision),
+                await self._values(connector, secret_revision, before=before),
                 namespace=plan.namespace,
                 timeout=plan.timeout,
             )
@@ -226,6 +227,21 @@ class _Job:
         if secret_revision:
             await credentials.own_secret(self.kube, connector, plan.namespace)
         return revision
+
+    async def _values(self, connector: Connector, secret_revision: str, *, before: bool) -> JSON:
+        """The release's values. Groups that run already say whose they are, and must stay its own."""
+        plan, release = self.plan, connector.release
+        made = values(plan, connector, secret_revision=secret_revision)
+        if "azure" not in made:
+            return made
+        try:
+            deployment = await self.kube.get(DEPLOYMENTS.path(plan.namespace, release))
+            made["azure"]["owner"] = discovery.owner_of(deployment)
+        except NotFound:
+            if before:
+                now = await self.helm.current(release, namespace=plan.namespace)
+                made["azure"]["owner"] = str((now.values.get("azure") or {}).get("owner") or "")
+        return made
 
     async def _before(self, release: str) -> bool:
         """Whether the release exists. Raises VnodectlError where it is of somebody else's chart."""

@@ -59,7 +59,8 @@ class RemovalPlan:
 class Found:
     """A connector of which something exists. `nodes` are those of its nodes that are registered.
 
-    `resource_group` is where its container groups are, if known: on Alibaba Cloud, the region.
+    `resource_group` is where its container groups are, if known: on Alibaba Cloud, the region. `owner` is
+    which cluster they say they are of.
     """
 
     connector: Connector
@@ -68,6 +69,7 @@ class Found:
     deployment: bool = False
     nodes: tuple[str, ...] = ()
     resource_group: str = ""
+    owner: str = ""
 
     @property
     def all_nodes(self) -> tuple[str, ...]:
@@ -177,8 +179,11 @@ def _found(plan: RemovalPlan, one: Existing, releases: dict[str, str]) -> Found:
     connector = one.connector
     meta = (one.deployment or {}).get("metadata") or {}
     written = (meta.get("annotations") or {}).get("vnodectl.io/aci-resource-group", "")
+    owner = plan.owner
     if connector.cloud == "alibaba":
         written = connector.region
+    elif one.deployment is not None:
+        owner = discovery.owner_of(one.deployment)
     return Found(
         connector,
         # A release is found in the plan's namespace; a Deployment says itself where it is.
@@ -187,6 +192,7 @@ def _found(plan: RemovalPlan, one: Existing, releases: dict[str, str]) -> Found:
         deployment=one.deployment is not None,
         nodes=one.nodes,
         resource_group=plan.aci_resource_group or written or plan.fallback_resource_group,
+        owner=owner,
     )
 
 
@@ -319,7 +325,7 @@ class _Job:
             return None, (), f"container groups not looked at: nobody is signed in to {title}"
         if not one.resource_group:
             return None, (), "container groups not looked at: give --aci-resource-group"
-        groups = await self.account.groups(one.resource_group, one.connector, self.plan.owner)
+        groups = await self.account.groups(one.resource_group, one.connector, one.owner)
         if not self.plan.delete_groups:
             return tuple(group.name for group in groups), (), ""
         for group in groups:

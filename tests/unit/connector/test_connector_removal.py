@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from vnodectl.clouds.ownership import scoped
 from vnodectl.connector.clouds.azure_account import AzureAccount
 from vnodectl.connector.helm import Helm
 from vnodectl.connector.names import Connector
@@ -32,8 +34,8 @@ class FakeAzure:
         self.groups: dict[str, list[dict[str, Any]]] = {}
         self.broken = False
 
-    def put(self, name: str, connector: Connector, group: str = "rg") -> None:
-        tags = {"vnodectl-node": connector.node, "vnodectl-connector": connector.release}
+    def put(self, name: str, connector: Connector, group: str = "rg", cluster: str = "") -> None:
+        tags = {"vnodectl-node": connector.node, "vnodectl-connector": scoped(connector.release, cluster)}
         self.groups.setdefault(group, []).append({"id": f"/{group}/{name}", "name": name, "tags": tags})
 
     async def container_groups(self, resource_group: str) -> list[dict[str, Any]]:
@@ -92,6 +94,12 @@ def put_pod(kube: Any, name: str, connector: Connector = LINUX, phase: str = "Ru
 def plan(**said: Any) -> RemovalPlan:
     choices = {key: said.pop(key) for key in ("drain", "force", "delete_groups") if key in said}
     return make_removal_plan(Settings(**said), **choices)
+
+
+def of_cluster(kube: Any, owner: str) -> None:
+    """Say of the Linux connector which cluster its container groups are of."""
+    deployment = kube.objects[f"/apis/apps/v1/namespaces/vnode-system/deployments/{LINUX.release}"]
+    deployment["metadata"]["annotations"]["vnodectl.io/owner"] = owner
 
 
 async def carry_out(kube: Any, made: RemovalPlan, azure: Any = None) -> tuple[Removed, ...]:
@@ -344,6 +352,29 @@ async def test_groups_of_connectors_that_are_gone_are_found_by_their_tags(azure:
     again = plan(aci_resource_group="rg", delete_groups=True)
     assert await orphans(again, AzureAccount(azure), besides=[]) == ("lost",)
     assert [group["name"] for group in azure.groups["rg"]] == ["windows"]
+
+
+async def test_groups_of_another_cluster_in_the_resource_group_are_not_touched(
+    installed: Any, azure: FakeAzure
+) -> None:
+    of_cluster(installed, "a1")
+    for name, cluster in (("mine", "a1"), ("theirs", "b2"), ("nobodys", "")):
+        azure.put(name, LINUX, cluster=cluster)
+    made = replace(plan(force=True, delete_groups=True), owner="a1")
+    (result,) = await carry_out(installed, made, azure)
+    assert result.deleted_groups == ("mine",)
+    gone = replace(plan(aci_resource_group="rg", delete_groups=True), owner="a1")
+    assert await orphans(gone, AzureAccount(azure), besides=[]) == ()
+    assert [group["name"] for group in azure.groups["rg"]] == ["theirs", "nobodys"]
+
+
+async def test_groups_that_say_nothing_of_a_cluster_are_those_of_a_connector_that_does_not(
+    installed: Any, azure: FakeAzure
+) -> None:
+    azure.put("mine", LINUX)
+    azure.put("theirs", LINUX, cluster="b2")
+    (result,) = await carry_out(installed, replace(plan(force=True), owner="a1"), azure)
+    assert result.groups == ("mine",)
 
 
 @pytest.mark.parametrize(
