@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vnodectl.connector import chart as charts
 from vnodectl.connector import credentials, discovery, namespace, retirement, shares
 from vnodectl.connector.helm import Helm
-from vnodectl.connector.names import Connector
+from vnodectl.connector.names import LOCK, Connector
 from vnodectl.connector.node import wait_connector
 from vnodectl.connector.plan import Plan
 from vnodectl.connector.redact import MASK, Redactor
@@ -119,7 +119,7 @@ async def alone(
     lock = exclusive(
         kube,
         namespace,
-        f"{connector.release}-install",
+        connector.release + LOCK,
         f"{socket.gethostname()}/{os.getpid()}",
         waiting=lambda holder: say(connector, f"{holder} works on it; waiting"),
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,10 @@ from vnodectl.connector.helm import Helm
 from vnodectl.connector.names import Connector
 from vnodectl.connector.plan import seconds
 from vnodectl.connector.redact import Redactor
+from vnodectl.connector.release import alone
 from vnodectl.connector.settings import Settings
 from vnodectl.errors import EXIT_OK, TimedOut, UsageError, VnodectlError
+from vnodectl.kube.errors import Forbidden, NotFound
 
 if TYPE_CHECKING:
     from vnodectl.connector.clouds import Account
@@ -142,7 +144,7 @@ async def find(plan: RemovalPlan, kube: KubeClient, helm: Helm) -> list[Found]:
         plan.connector_name,
         await discovery.deployments(kube, plan.connector_name, plan.release),
         await discovery.virtual_nodes(kube),
-        releases=releases,
+        releases=(*releases, *await leftovers.beginnings(kube, plan.namespace)),
         release=plan.release,
     )
     found: list[Found] = []
@@ -214,13 +216,16 @@ async def remove(
     say: Say,
     redact: Redactor,
 ) -> tuple[Removed, ...]:
-    """Remove the connectors found, concurrently, and the namespace if nothing else is in it."""
+    """Remove the connectors found, concurrently, and the namespace if nothing else is in it.
+
+    Also where none is found: it is the first thing that an installation makes.
+    """
     job = _Job(plan, kube, helm, account, say, redact)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(job.run(one), name=f"remove {one.connector.release}") for one in found]
     results = tuple(task.result() for task in tasks)
     if all(result.ok for result in results):
-        for name in sorted({one.namespace for one in found}):
+        for name in sorted({one.namespace for one in found} or {plan.namespace}):
             if await namespace.drop(kube, name):
                 with suppress(TimedOut):  # Kubernetes goes on with it by itself
                     await namespace.ended(kube, name, timeout=plan.timeout)
@@ -268,7 +273,8 @@ class _Job:
         began = loop.time()
         connector = one.connector
         try:
-            await self._take_down(one)
+            async with self._alone(one):
+                await self._take_down(one)
             groups, deleted, note = await self._groups(one)
         except VnodectlError as error:
             return Removed(
@@ -289,6 +295,17 @@ class _Job:
             note=note,
             seconds=loop.time() - began,
         )
+
+    @asynccontextmanager
+    async def _alone(self, one: Found) -> AsyncIterator[None]:
+        """No installation or upgrade at the same time: it would put back what is taken away."""
+        async with AsyncExitStack() as stack:
+            # No namespace (any more), or one that only ends: nobody else is at work there.
+            with suppress(NotFound, Forbidden):
+                await stack.enter_async_context(
+                    alone(self.kube, one.connector, one.namespace, timeout=self.plan.timeout, say=self.say)
+                )
+            yield
 
     async def _take_down(self, one: Found) -> None:
         connector, plan = one.connector, self.plan

@@ -400,3 +400,47 @@ async def test_who_may_not_look_for_webhooks_has_none_to_remove(
     refused = {"secrets"}
     (result,) = await carry_out(installed, plan(), azure)
     assert not result.ok, "what is ours and cannot be looked for is told"
+
+
+@pytest.mark.parametrize("remains", ["namespace", "lease", "secret"])
+async def test_an_installation_that_was_killed_at_its_beginning_leaves_nothing(
+    remains: str, kube: Any, helm_program: Any
+) -> None:
+    kube.put(NAMESPACE, metadata={"labels": {"app.kubernetes.io/managed-by": "vnodectl"}})
+    if remains == "lease":
+        lock = f"/apis/coordination.k8s.io/v1/namespaces/vnode-system/leases/{LINUX.release}-install"
+        kube.put(lock, metadata={"resourceVersion": "1"}, spec={})
+    if remains == "secret":
+        kube.put(f"{NAMESPACE}/secrets/{LINUX.secret}", metadata={"labels": labels(LINUX)})
+    results = await carry_out(kube, plan())
+    assert [result.ok for result in results] == ([] if remains == "namespace" else [True])
+    assert kube.objects == {}
+
+
+async def test_a_removal_waits_for_whoever_works_on_the_release(installed: Any, helm_program: Any) -> None:
+    lock = f"/apis/coordination.k8s.io/v1/namespaces/vnode-system/leases/{LINUX.release}-install"
+    installed.put(lock, spec={"holderIdentity": "somebody", "leaseDurationSeconds": 60})
+    installed.objects[lock]["metadata"]["resourceVersion"] = "1"
+    redact = redactor([])
+    made = plan()
+    helm = await Helm.open(kubeconfig=None, context="here", redact=redact)
+    found = await find(made, installed, helm)
+    waited: list[str] = []
+
+    def tell(_: Connector, text: str) -> None:
+        if "works on it" in text:
+            waited.append(text)
+            assert helm_program.calls("uninstall") == []
+            del installed.objects[lock]
+
+    (result,) = await remove(made, found, installed, helm, None, say=tell, redact=redact)
+    assert result.ok
+    assert waited == ["somebody works on it; waiting"]
+
+
+async def test_a_namespace_in_which_somebody_installs_stays(installed: Any) -> None:
+    lock = f"/apis/coordination.k8s.io/v1/namespaces/vnode-system/leases/{WINDOWS.release}-install"
+    await carry_out(installed, plan(os_type="Windows"))
+    installed.put(lock, spec={"holderIdentity": "somebody"})
+    await carry_out(installed, plan())
+    assert NAMESPACE in installed.objects
