@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vnodectl.connector import chart as charts
 from vnodectl.connector import credentials, discovery, namespace, retirement, shares
+from vnodectl.connector.drain import uncordon
 from vnodectl.connector.helm import Helm
 from vnodectl.connector.names import LOCK, Connector
 from vnodectl.connector.node import wait_connector
@@ -159,6 +160,8 @@ class _Job:
             ):
                 await self._vacate(connector, leaving)
                 revision = await self._install(connector)
+                for node in connector.node_names:
+                    await uncordon(self.kube, node)
             if self.wait:
                 seen = "; ".join(map(str, await self._ready(connector)))
             await self._retire(connector, leaving)

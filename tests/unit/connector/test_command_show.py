@@ -154,3 +154,11 @@ def test_only_those_that_are_meant(installed: Any, capsys: pytest.CaptureFixture
 def test_names_that_can_be_nobodys(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert show("--connector-name", "A_b!") == 2
     assert "error: bad connector name" in capsys.readouterr().err
+
+
+def test_a_cordoned_node_takes_no_pods(installed: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    installed.objects[f"/api/v1/nodes/{NODE}"]["spec"]["unschedulable"] = True
+    assert show() == 0
+    (row,), told = shown(capsys)
+    assert row[5] == "cordoned"
+    assert f"node {NODE} is cordoned, no new pod goes there: kubectl uncordon {NODE}" in told

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from vnodectl.connector.drain import cordon
 from vnodectl.connector.helm import Helm
 from vnodectl.connector.names import Connector
 from vnodectl.connector.plan import Facts, Plan, make_plan
@@ -255,3 +256,14 @@ async def test_without_its_deployment_the_release_says_whose_its_groups_are(
     await carry_out(kube, made, wait=False)
     (release,) = helm_program.releases().values()
     assert release["values"]["azure"]["owner"] == "older"
+
+
+async def test_a_node_that_an_unfinished_removal_cordoned_is_back_in_service(
+    kube: Any, helm_program: Any
+) -> None:
+    made = plan()
+    (connector,) = made.connectors
+    deployment(kube, connector.release)
+    await cordon(kube, connector.node)
+    (result,) = await carry_out(kube, made)
+    assert result.node.endswith("is Ready")
