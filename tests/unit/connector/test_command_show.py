@@ -77,7 +77,9 @@ def test_a_connector_that_is_well(installed: Any, capsys: pytest.CaptureFixture[
         )
     assert show() == 0
     (row,), told = shown(capsys)
-    assert row == ["Linux", NODE, RELEASE, "vnode-system", "0.1.0", "ready", "3s", "1"]
+    assert row[:6] == ["Linux", NODE, RELEASE, "vnode-system", "0.1.0", "ready"]
+    assert 3 <= int(row[6].removesuffix("s")) <= 40
+    assert row[7] == "1"
     assert "warning" not in told
 
 
@@ -86,8 +88,10 @@ def test_a_node_that_only_looks_ready(installed: Any, capsys: pytest.CaptureFixt
     node(installed, NODE, lease_age=300)
     assert show() == 0
     (row,), told = shown(capsys)
-    assert row[5:7] == ["stale", "300s"]
-    assert f"node {NODE} is Ready but its Lease is 300 s old" in told
+    assert row[5] == "stale"
+    age = int(row[6].removesuffix("s"))
+    assert 300 <= age < 400
+    assert f"node {NODE} is Ready but its Lease is {age} s old" in told
 
 
 @pytest.mark.parametrize(

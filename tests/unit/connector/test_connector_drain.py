@@ -66,7 +66,8 @@ async def test_a_drain_that_does_not_end_names_the_pods_and_why(kube: Any) -> No
 
 async def test_cordoning_a_node_that_is_gone_is_fine(kube: Any) -> None:
     await cordon(kube, NODE)
-    assert kube.calls == [("PATCH", f"/api/v1/nodes/{NODE}")]
+    assert kube.calls == [("GET", f"/api/v1/nodes/{NODE}")]
+    assert kube.objects == {}
 
 
 async def test_what_we_cordoned_comes_back_into_service(kube: Any) -> None:
