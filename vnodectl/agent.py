@@ -308,6 +308,7 @@ async def _opener(
     """What the nodes of this process share of their cloud: credentials, connections, read budgets."""
     if settings.provider is ProviderName.ACI:
         from vnodectl.clouds.azure import AzureSession, AzureSettings
+        from vnodectl.clouds.ownership import scoped
         from vnodectl.providers.aci import AciSettings, create_provider, shared_limits
         from vnodectl.providers.aci.preparing import image_registry
         from vnodectl.providers.timing import LoopTimer
@@ -323,7 +324,7 @@ async def _opener(
                     session,
                     place,
                     node_name=name,
-                    connector=settings.connector or settings.node_name,
+                    connector=scoped(settings.connector or settings.node_name, settings.cluster),
                     os_type=settings.os_type,
                     capacity=settings.capacity,
                     limits=limits,

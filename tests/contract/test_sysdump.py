@@ -28,7 +28,7 @@ from vnodectl.checks.recording import replay
 from vnodectl.checks.runner import run
 from vnodectl.cli import sysdump
 from vnodectl.clouds.ownership import scoped
-from vnodectl.connector.clouds.alibaba import owner
+from vnodectl.connector.clouds.facts import owner
 from vnodectl.connector.cluster import cluster_uid
 from vnodectl.connector.settings import Settings
 from vnodectl.runtime.provider import EnvVar, RegistryCredential

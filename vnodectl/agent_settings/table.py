@@ -123,7 +123,7 @@ REPLICAS = Group(
         Setting(
             "cluster",
             "VNODECTL_CLUSTER",
-            "What tells this cluster's container groups from those of others in the same place (eci only).",
+            "What tells this cluster's container groups from those of others in the same place (aci, eci).",
             otherwise="releases and nodes must have names of their own there",
         ),
     ),

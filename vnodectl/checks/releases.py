@@ -7,9 +7,11 @@ from vnodectl.checks.model import Answer, Check, Resource, failed, not_applicabl
 from vnodectl.checks.nodes import LEASE_SECONDS, lease_age
 from vnodectl.checks.readers import JSON
 from vnodectl.connector import names
+from vnodectl.connector.names import Connector
 from vnodectl.errors import UsageError
 from vnodectl.kube.errors import NotFound
-from vnodectl.kube.resources import NODES
+from vnodectl.kube.resources import DEPLOYMENTS, NODES
+from vnodectl.settings import RELEASE_LABEL
 
 _PENDING = frozenset({"pending-install", "pending-upgrade", "pending-rollback", "uninstalling"})
 
@@ -53,11 +55,25 @@ async def names_free(context: Context) -> Answer:
                 node = await context.kube.get(NODES.path(name=name))
             except NotFound:
                 continue
+            if await _lost_record(context, connector, node):
+                continue
             # Whoever named the node is asked for another one; else its name follows the connector's.
             flag = "--node-name" if connector.node_name else "--connector-name"
             return await _node_in_the_way(context, name, node, flag)
     ours = sum(connector.release in states for connector in context.target.connectors)
     return passed(f"{len(context.target.connectors) - ours} free, {ours} our own")
+
+
+async def _lost_record(context: Context, connector: Connector, node: JSON) -> bool:
+    """Whether the node is our own, though Helm has forgotten its release: an installation adopts the rest."""
+    if (node["metadata"].get("labels") or {}).get(RELEASE_LABEL) != connector.release:
+        return False
+    deployments, _ = await context.kube.list(DEPLOYMENTS.path(context.target.namespace))
+    return any(
+        one["metadata"]["name"] == connector.release
+        and (one["metadata"].get("labels") or {}).get("app.kubernetes.io/part-of") == "vnodectl"
+        for one in deployments
+    )
 
 
 async def _node_in_the_way(context: Context, name: str, node: JSON, flag: str) -> Answer:

@@ -11,7 +11,7 @@ import typer
 
 from vnodectl.cli import options
 from vnodectl.cli.inputs import gather, open_account, patterns, secret_from_stdin, selection
-from vnodectl.cli.installed import came_out, exit_code, tell_report, write_installed
+from vnodectl.cli.installed import bearable, came_out, exit_code, tell_report, write_installed
 from vnodectl.cli.options import ALIBABA, ALIBABA_IDENTITY, CONNECTOR, IDENTITY, RUN, option
 from vnodectl.cli.output import Format, Progress, complain, note, progress, warn, write_json
 from vnodectl.cli.run import log_to_stderr, run
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from vnodectl.connector.settings import Settings
 
 JSON = dict[str, Any]
-
-_STUCK_RELEASE = "VN-REL-002"
-"""The check for a release that an interrupted run left pending: an installation repairs that itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,7 +385,7 @@ async def _carry_out(settings: Settings, choices: Choices, shown: Progress, reda
         alibaba = await account.session(plan.target.region) if isinstance(account, AlibabaAccount) else None
         ca_bundle = settings.ca_bundle or ""
         registry = await stack.enter_async_context(open_registries(cluster.kube, ca_bundle=ca_bundle))
-        report = _bearable(
+        report = bearable(
             await run_install_checks(
                 plan,
                 kube=cluster.kube,
@@ -423,12 +420,6 @@ def _say_what_ends(plan: Plan) -> None:
     if isinstance(plan.identity, AccessKey) and plan.identity.security_token:
         warn("the connector gets a temporary key and stops working when that ends: install again before")
         note("  better: --ram-role, which is renewed by itself")
-
-
-def _bearable(report: Report) -> Report:
-    """The report without what the installation mends by itself."""
-    kept = (one for one in report.outcomes if not (one.stopped and one.check.id == _STUCK_RELEASE))
-    return replace(report, outcomes=tuple(kept))
 
 
 def _show(outcome: Outcome, output: Format) -> int:

@@ -119,7 +119,7 @@ async def _remove(settings: Settings, drain: bool, force: bool, delete_groups: b
 
 async def _carry_out(settings: Settings, plan: RemovalPlan, shown: Progress) -> Outcome:
     from vnodectl.connector import removal
-    from vnodectl.connector.clouds.alibaba import owner
+    from vnodectl.connector.clouds.facts import owner
     from vnodectl.connector.cluster import cluster_uid, open_cluster
     from vnodectl.connector.helm import Helm
     from vnodectl.connector.redact import redactor

@@ -151,7 +151,9 @@ def _status(one: Installation, view: NodeView) -> str:
         return "missing"
     if not view.state.ready:
         return "not-ready"
-    return "ready" if view.state.fresh else "stale"
+    if not view.state.fresh:
+        return "stale"
+    return "cordoned" if view.state.cordoned else "ready"
 
 
 def _document(one: Installation) -> JSON:

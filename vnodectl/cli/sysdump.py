@@ -254,7 +254,7 @@ def _clouds(settings: Settings, opened: _Opened) -> list[Section]:
 
 
 async def _owner(cluster: OpenCluster | None) -> str:
-    from vnodectl.connector.clouds.alibaba import owner
+    from vnodectl.connector.clouds.facts import owner
     from vnodectl.connector.cluster import cluster_uid
 
     return owner(await cluster_uid(cluster.kube)) if cluster is not None else ""

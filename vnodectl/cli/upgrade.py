@@ -11,7 +11,7 @@ import typer
 
 from vnodectl.cli import options
 from vnodectl.cli.inputs import gather, open_account, patterns, selection
-from vnodectl.cli.installed import came_out, exit_code, tell_report, write_installed
+from vnodectl.cli.installed import bearable, came_out, exit_code, tell_report, write_installed
 from vnodectl.cli.options import CONNECTOR, RUN, option
 from vnodectl.cli.output import Format, Progress, complain, note, progress, write_json
 from vnodectl.cli.run import log_to_stderr, run
@@ -223,7 +223,8 @@ async def _carry_out(
             )
         steps = await upgrading.prepare(chosen, upgrade, helm)
         shown.say("", "checking what an upgrade needs")
-        outcome = Outcome(steps, await _check(steps, upgrade.chart, account, cluster, skip), dry_run)
+        report = bearable(await _check(steps, upgrade.chart, account, cluster, skip))
+        outcome = Outcome(steps, report, dry_run)
         shown.done("")
         if dry_run or not outcome.report.ok:
             return outcome

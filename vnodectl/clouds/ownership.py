@@ -27,7 +27,8 @@ class Owner:
 
 
 def scoped(release: str, cluster: str) -> str:
-    """The connector's tag where clusters share a place for their groups, as those of an Alibaba Cloud region
-    do: releases and nodes of two clusters may have the same names. Without `cluster` the release alone.
+    """The connector's tag where clusters may share a place for their groups, a region of Alibaba Cloud or a
+    resource group of Azure: releases and nodes of two clusters may have the same names, and each would take
+    the other's groups for its own lost ones. Without `cluster` the release alone.
     """
     return f"{release}.{cluster}" if cluster else release

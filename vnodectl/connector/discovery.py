@@ -23,6 +23,8 @@ JSON = dict[str, Any]
 
 CONNECTOR_LABEL = "vnodectl.io/connector"
 NODE_ANNOTATION = "vnodectl.io/node"
+OWNER_ANNOTATION = "vnodectl.io/owner"
+"""Of a Deployment: which cluster its container groups say they are of. One without says so of none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,11 @@ def connector_of(deployment: JSON, name: str = "") -> Connector | None:
                 ),
             )
     return None
+
+
+def owner_of(deployment: JSON) -> str:
+    """Which cluster the container groups of a Deployment of the chart say they are of, "" for none."""
+    return str((deployment["metadata"].get("annotations") or {}).get(OWNER_ANNOTATION) or "")
 
 
 def _by_name(release: str, name: str, nodes: Sequence[str], *, asked: bool) -> Connector | None:

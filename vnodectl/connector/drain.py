@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from vnodectl.errors import TimedOut
@@ -18,6 +19,9 @@ Say = Callable[[str], None]
 
 _CONCURRENT = 16
 POLL_SECONDS = 1.0
+
+CORDONED = "vnodectl.io/cordoned"
+"""On a node that a removal cordoned: an installation takes that back, where the removal came to no end."""
 
 
 async def pods_on(kube: KubeClient, node: str) -> list[JSON]:
@@ -46,11 +50,28 @@ def in_the_way(pods: Iterable[JSON]) -> list[JSON]:
 
 
 async def cordon(kube: KubeClient, node: str) -> None:
-    """Let no further pod be scheduled there. A node that does not exist is fine."""
-    try:
-        await kube.patch(NODES.path(name=node), {"spec": {"unschedulable": True}})
-    except NotFound:
-        return
+    """Let no further pod be scheduled there, and note that it was us. A node that does not exist is fine."""
+    path = NODES.path(name=node)
+    with suppress(NotFound):
+        if not _cordoned(await kube.get(path)):
+            await kube.patch(path, {"metadata": {"annotations": {CORDONED: "true"}}, **_unschedulable(True)})
+
+
+async def uncordon(kube: KubeClient, node: str) -> None:
+    """Take `cordon` back. A node that somebody else cordoned stays so; one that does not exist is fine."""
+    path = NODES.path(name=node)
+    with suppress(NotFound):
+        found = await kube.get(path)
+        if CORDONED in (found["metadata"].get("annotations") or {}):
+            await kube.patch(path, {"metadata": {"annotations": {CORDONED: None}}, **_unschedulable(None)})
+
+
+def _cordoned(node: JSON) -> bool:
+    return bool((node.get("spec") or {}).get("unschedulable"))
+
+
+def _unschedulable(value: bool | None) -> JSON:
+    return {"spec": {"unschedulable": value}}
 
 
 async def drain(

@@ -166,6 +166,8 @@ async def _seen(kube: KubeClient, one: Installation, registered: Sequence[str]) 
         views.append(NodeView(state, len(pods), holders.get(node, "")))
         if not state.alive:
             problems.append(str(state))
+        elif state.cordoned:
+            problems.append(f"node {node} is cordoned, no new pod goes there: kubectl uncordon {node}")
         elif one.connector is not None and node not in meant:
             problems.append(f"node {node} is left over from when there were more: install-connector again")
     return replace(one, nodes=tuple(views), problems=tuple(problems))

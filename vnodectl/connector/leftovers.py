@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from vnodectl.connector.names import Connector
+from vnodectl.connector.names import LOCK, Connector
 from vnodectl.kube.errors import Forbidden, NotFound
 from vnodectl.kube.resources import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     CONFIG_MAPS,
     DEPLOYMENTS,
+    LEASES,
     NODE_LEASE_NAMESPACE,
     PODS,
     SECRETS,
@@ -29,6 +31,8 @@ ROLE_BINDINGS = Resource("/apis/rbac.authorization.k8s.io/v1", "rolebindings")
 WEBHOOKS = Resource(
     "/apis/admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", namespaced=False
 )
+_INSTANCE = "app.kubernetes.io/instance"
+_PART_OF = "app.kubernetes.io/part-of=vnodectl"
 _WEBHOOK_PARTS = (WEBHOOKS, SERVICES)
 BUDGETS = Resource("/apis/policy/v1", "poddisruptionbudgets")
 
@@ -75,5 +79,19 @@ async def sweep(kube: KubeClient, connector: Connector, namespace: str) -> list[
     return swept
 
 
+async def beginnings(kube: KubeClient, namespace: str) -> list[str]:
+    """Releases of which perhaps nothing is there yet but what an installation makes first, and leaves where
+    it is killed: the Lease that keeps others out, and the Secret with the credentials."""
+    found: list[str] = []
+    with suppress(Forbidden):
+        leases, _ = await kube.list(LEASES.path(namespace))
+        names = [str(one["metadata"]["name"]) for one in leases]
+        found += [name.removesuffix(LOCK) for name in names if name.endswith(LOCK)]
+    with suppress(Forbidden):
+        secrets, _ = await kube.list(SECRETS.path(namespace), {"labelSelector": _PART_OF})
+        found += [str(one["metadata"]["labels"].get(_INSTANCE) or "") for one in secrets]
+    return found
+
+
 def _mine(release: str) -> str:
-    return f"app.kubernetes.io/instance={release},app.kubernetes.io/part-of=vnodectl"
+    return f"{_INSTANCE}={release},{_PART_OF}"

@@ -14,6 +14,9 @@ from vnodectl.settings import NODE_PREFIX
 OS_TYPES = ("Linux", "Windows")
 
 RELEASE_MAX = 53
+LOCK = "-install"
+"""After a release's name, that of the Lease by which one run at a time works on it."""
+
 """Helm's limit for a release name."""
 
 NODE_MAX = 63

@@ -11,6 +11,7 @@ from vnodectl.kube.errors import AlreadyExists, Forbidden, NotFound
 from vnodectl.kube.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
+    LEASES,
     NAMESPACES,
     PODS,
     SECRETS,
@@ -35,6 +36,7 @@ _OCCUPANTS = (
     CONFIG_MAPS,
     SERVICE_ACCOUNTS,
     SERVICES,
+    LEASES,  # somebody is at work here, or was
     Resource("/api/v1", "persistentvolumeclaims"),
     Resource("/apis/rbac.authorization.k8s.io/v1", "roles"),
     Resource("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),

@@ -35,7 +35,10 @@ def utcnow() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """A node as seen now. `lease_age` in seconds since its Lease was `renewed`, None where it has none."""
+    """A node as seen now. `lease_age` in seconds since its Lease was `renewed`, None where it has none.
+
+    One that is `cordoned` is alive, but no new pod is scheduled there.
+    """
 
     name: str
     exists: bool
@@ -45,6 +48,7 @@ class NodeState:
     lease_age: float | None = None
     fresh: bool = False
     renewed: datetime | None = None
+    cordoned: bool = False
 
     @property
     def alive(self) -> bool:
@@ -66,7 +70,7 @@ class NodeState:
             return f"node {self.name} is Ready but has no Lease"
         if not self.fresh:
             return f"node {self.name} is Ready but its Lease is {self.lease_age:.0f} s old"
-        return f"node {self.name} is Ready"
+        return f"node {self.name} is Ready" + (" but cordoned" if self.cordoned else "")
 
 
 async def node_state(kube: KubeClient, name: str, now: Now = utcnow) -> NodeState:
@@ -88,6 +92,7 @@ async def node_state(kube: KubeClient, name: str, now: Now = utcnow) -> NodeStat
         lease_age=age,
         fresh=age is not None and age <= seconds,
         renewed=renewed,
+        cordoned=bool((node.get("spec") or {}).get("unschedulable")),
     )
 
 

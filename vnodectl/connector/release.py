@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vnodectl.connector import chart as charts
-from vnodectl.connector import credentials, namespace, retirement, shares
+from vnodectl.connector import credentials, discovery, namespace, retirement, shares
+from vnodectl.connector.drain import uncordon
 from vnodectl.connector.helm import Helm
-from vnodectl.connector.names import Connector
+from vnodectl.connector.names import LOCK, Connector
 from vnodectl.connector.node import wait_connector
 from vnodectl.connector.plan import Plan
 from vnodectl.connector.redact import MASK, Redactor
 from vnodectl.connector.values import values
 from vnodectl.errors import EXIT_FAILED, EXIT_OK, TimedOut, VnodectlError
+from vnodectl.kube.errors import NotFound
 from vnodectl.kube.leases import exclusive
-from vnodectl.kube.resources import NAMESPACES, SECRETS
+from vnodectl.kube.resources import DEPLOYMENTS, NAMESPACES, SECRETS
 
 if TYPE_CHECKING:
     from vnodectl.kube.client import KubeClient
@@ -118,7 +120,7 @@ async def alone(
     lock = exclusive(
         kube,
         namespace,
-        f"{connector.release}-install",
+        connector.release + LOCK,
         f"{socket.gethostname()}/{os.getpid()}",
         waiting=lambda holder: say(connector, f"{holder} works on it; waiting"),
     )
@@ -158,6 +160,8 @@ class _Job:
             ):
                 await self._vacate(connector, leaving)
                 revision = await self._install(connector)
+                for node in connector.node_names:
+                    await uncordon(self.kube, node)
             if self.wait:
                 seen = "; ".join(map(str, await self._ready(connector)))
             await self._retire(connector, leaving)
@@ -215,7 +219,7 @@ class _Job:
             revision = await helm.install(
                 release,
                 self.chart,
-                values(plan, connector, secret_revision=secret_revision),
+                await self._values(connector, secret_revision, before=before),
                 namespace=plan.namespace,
                 timeout=plan.timeout,
             )
@@ -226,6 +230,21 @@ class _Job:
         if secret_revision:
             await credentials.own_secret(self.kube, connector, plan.namespace)
         return revision
+
+    async def _values(self, connector: Connector, secret_revision: str, *, before: bool) -> JSON:
+        """The release's values. Groups that run already say whose they are, and must stay its own."""
+        plan, release = self.plan, connector.release
+        made = values(plan, connector, secret_revision=secret_revision)
+        if "azure" not in made:
+            return made
+        try:
+            deployment = await self.kube.get(DEPLOYMENTS.path(plan.namespace, release))
+            made["azure"]["owner"] = discovery.owner_of(deployment)
+        except NotFound:
+            if before:
+                now = await self.helm.current(release, namespace=plan.namespace)
+                made["azure"]["owner"] = str((now.values.get("azure") or {}).get("owner") or "")
+        return made
 
     async def _before(self, release: str) -> bool:
         """Whether the release exists. Raises VnodectlError where it is of somebody else's chart."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,10 @@ from vnodectl.connector.helm import Helm
 from vnodectl.connector.names import Connector
 from vnodectl.connector.plan import seconds
 from vnodectl.connector.redact import Redactor
+from vnodectl.connector.release import alone
 from vnodectl.connector.settings import Settings
 from vnodectl.errors import EXIT_OK, TimedOut, UsageError, VnodectlError
+from vnodectl.kube.errors import Forbidden, NotFound
 
 if TYPE_CHECKING:
     from vnodectl.connector.clouds import Account
@@ -59,7 +61,8 @@ class RemovalPlan:
 class Found:
     """A connector of which something exists. `nodes` are those of its nodes that are registered.
 
-    `resource_group` is where its container groups are, if known: on Alibaba Cloud, the region.
+    `resource_group` is where its container groups are, if known: on Alibaba Cloud, the region. `owner` is
+    which cluster they say they are of.
     """
 
     connector: Connector
@@ -68,6 +71,7 @@ class Found:
     deployment: bool = False
     nodes: tuple[str, ...] = ()
     resource_group: str = ""
+    owner: str = ""
 
     @property
     def all_nodes(self) -> tuple[str, ...]:
@@ -140,7 +144,7 @@ async def find(plan: RemovalPlan, kube: KubeClient, helm: Helm) -> list[Found]:
         plan.connector_name,
         await discovery.deployments(kube, plan.connector_name, plan.release),
         await discovery.virtual_nodes(kube),
-        releases=releases,
+        releases=(*releases, *await leftovers.beginnings(kube, plan.namespace)),
         release=plan.release,
     )
     found: list[Found] = []
@@ -177,8 +181,11 @@ def _found(plan: RemovalPlan, one: Existing, releases: dict[str, str]) -> Found:
     connector = one.connector
     meta = (one.deployment or {}).get("metadata") or {}
     written = (meta.get("annotations") or {}).get("vnodectl.io/aci-resource-group", "")
+    owner = plan.owner
     if connector.cloud == "alibaba":
         written = connector.region
+    elif one.deployment is not None:
+        owner = discovery.owner_of(one.deployment)
     return Found(
         connector,
         # A release is found in the plan's namespace; a Deployment says itself where it is.
@@ -187,6 +194,7 @@ def _found(plan: RemovalPlan, one: Existing, releases: dict[str, str]) -> Found:
         deployment=one.deployment is not None,
         nodes=one.nodes,
         resource_group=plan.aci_resource_group or written or plan.fallback_resource_group,
+        owner=owner,
     )
 
 
@@ -208,13 +216,16 @@ async def remove(
     say: Say,
     redact: Redactor,
 ) -> tuple[Removed, ...]:
-    """Remove the connectors found, concurrently, and the namespace if nothing else is in it."""
+    """Remove the connectors found, concurrently, and the namespace if nothing else is in it.
+
+    Also where none is found: it is the first thing that an installation makes.
+    """
     job = _Job(plan, kube, helm, account, say, redact)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(job.run(one), name=f"remove {one.connector.release}") for one in found]
     results = tuple(task.result() for task in tasks)
     if all(result.ok for result in results):
-        for name in sorted({one.namespace for one in found}):
+        for name in sorted({one.namespace for one in found} or {plan.namespace}):
             if await namespace.drop(kube, name):
                 with suppress(TimedOut):  # Kubernetes goes on with it by itself
                     await namespace.ended(kube, name, timeout=plan.timeout)
@@ -262,7 +273,8 @@ class _Job:
         began = loop.time()
         connector = one.connector
         try:
-            await self._take_down(one)
+            async with self._alone(one):
+                await self._take_down(one)
             groups, deleted, note = await self._groups(one)
         except VnodectlError as error:
             return Removed(
@@ -283,6 +295,17 @@ class _Job:
             note=note,
             seconds=loop.time() - began,
         )
+
+    @asynccontextmanager
+    async def _alone(self, one: Found) -> AsyncIterator[None]:
+        """No installation or upgrade at the same time: it would put back what is taken away."""
+        async with AsyncExitStack() as stack:
+            # No namespace (any more), or one that only ends: nobody else is at work there.
+            with suppress(NotFound, Forbidden):
+                await stack.enter_async_context(
+                    alone(self.kube, one.connector, one.namespace, timeout=self.plan.timeout, say=self.say)
+                )
+            yield
 
     async def _take_down(self, one: Found) -> None:
         connector, plan = one.connector, self.plan
@@ -319,7 +342,7 @@ class _Job:
             return None, (), f"container groups not looked at: nobody is signed in to {title}"
         if not one.resource_group:
             return None, (), "container groups not looked at: give --aci-resource-group"
-        groups = await self.account.groups(one.resource_group, one.connector, self.plan.owner)
+        groups = await self.account.groups(one.resource_group, one.connector, one.owner)
         if not self.plan.delete_groups:
             return tuple(group.name for group in groups), (), ""
         for group in groups:

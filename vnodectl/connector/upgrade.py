@@ -6,7 +6,7 @@ import asyncio
 import copy
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vnodectl.connector import chart as charts
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 Say = Callable[["Connector", str], None]
+
+_UPGRADABLE = frozenset({"deployed", "failed", "pending-upgrade", "pending-rollback"})
+"""A release of any other status has no revision to go on from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,30 +101,32 @@ async def prepare(chosen: Sequence[Installation], upgrade: Upgrade, helm: Helm) 
     chart = await helm.chart(charts.reference(upgrade.chart))
     steps = []
     for one in chosen:
-        connector = one.connector
-        if connector is None or one.release_status not in ("deployed", "failed"):
+        if one.connector is None or one.release_status not in _UPGRADABLE:
             raise VnodectlError(
                 f"release {one.release} cannot be upgraded: {'; '.join(one.problems)}",
                 hint="install-connector makes it whole again",
             )
-        current = await helm.current(one.release, namespace=one.namespace)
-        _refuse_older(one.release, current.version, str(chart.metadata.version))
-        values = upgrade.values(current.values)
-        after = await helm.render(one.release, chart, values, namespace=one.namespace)
-        steps.append(
-            Step(
-                connector,
-                one.namespace,
-                current.version,
-                str(chart.metadata.version),
-                current.revision,
-                values,
-                before=tuple(current.manifests),
-                after=tuple(after),
-                chart=chart,
-            )
-        )
+        steps.append(await _step(one.connector, one.namespace, chart, upgrade, helm))
     return steps
+
+
+async def _step(connector: Connector, namespace: str, chart: Any, upgrade: Upgrade, helm: Helm) -> Step:
+    release = connector.release
+    current = await helm.current(release, namespace=namespace)
+    _refuse_older(release, current.version, str(chart.metadata.version))
+    values = upgrade.values(current.values)
+    after = await helm.render(release, chart, values, namespace=namespace)
+    return Step(
+        connector,
+        namespace,
+        current.version,
+        str(chart.metadata.version),
+        current.revision,
+        values,
+        before=tuple(current.manifests),
+        after=tuple(after),
+        chart=chart,
+    )
 
 
 async def carry_out(
@@ -136,6 +141,7 @@ async def carry_out(
         connector = step.connector
         try:
             async with alone(kube, connector, step.namespace, timeout=upgrade.timeout, say=say):
+                step = await _again(step)
                 say(connector, f"upgrading release {connector.release} to {step.new_version}")
                 revision = await helm.install(
                     connector.release,
@@ -156,6 +162,18 @@ async def carry_out(
                 seconds=loop.time() - began,
             )
         return Installed(connector, EXIT_OK, revision, node=seen, seconds=loop.time() - began)
+
+    async def _again(step: Step) -> Step:
+        """The step as it is now that nobody else works on the release, which must not be pending."""
+        release, where = step.connector.release, step.namespace
+        if (await helm.current(release, namespace=where)).revision != step.revision:
+            step = await _step(step.connector, where, step.chart, upgrade, helm)
+        stuck = await helm.recover(release, namespace=where, timeout=upgrade.timeout)
+        if not stuck:
+            return step
+        say(step.connector, f"an earlier run left release {release} {stuck}: repaired")
+        # The way back leads to what was there before that run; forward, to what it was meant to become.
+        return replace(step, revision=(await helm.current(release, namespace=where)).revision)
 
     async def _ready(step: Step, revision: int) -> str:
         try:

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 
 from vnodectl.errors import VnodectlError
 from vnodectl.kube.client import JSON, KubeClient
-from vnodectl.kube.errors import AlreadyExists, Conflict, NotFound
-from vnodectl.kube.resources import LEASES
+from vnodectl.kube.errors import AlreadyExists, Conflict, Forbidden, NotFound
+from vnodectl.kube.resources import LEASES, NAMESPACES
 
 Monotonic = Callable[[], float]
 Stamp = Callable[[], str]
@@ -141,8 +141,9 @@ async def exclusive(
     """Hold a Lease for as long as the block runs, so that only one program works on something at a time.
 
     Waits while another holds it, for as long as the caller lets it; `waiting` is told once who that is.
-    A holder that died is followed after the Lease's duration. Losing the Lease midway is not noticed: it
-    is renewed while the API server answers, and while it does not, nothing can be done anyway.
+    A holder that died is followed after the Lease's duration. Losing the Lease midway is not
+    noticed: it is renewed while the API server answers, and while it does not, nothing can be done anyway.
+    Raises NotFound where there is no such namespace.
     """
     timing = timing or Timing()
     loop = asyncio.get_running_loop()
@@ -156,6 +157,9 @@ async def exclusive(
         holder = observed.holder(lease) if lease is not None else ""
         if not holder and await lock.take(lease, {}):
             break
+        if lease is None:  # else lost to somebody who was faster, or there is no place for it
+            with suppress(Forbidden):
+                await client.get(NAMESPACES.path(name=namespace))
         if holder and not told:
             waiting(holder)
             told = True

@@ -36,6 +36,10 @@
   value: {{ $azure.resourceGroup | quote }}
 - name: VNODECTL_ACI_REGION
   value: {{ $azure.region }}
+{{- with $azure.owner }}
+- name: VNODECTL_CLUSTER
+  value: {{ . | quote }}
+{{- end }}
 {{- with $azure.subnetId }}
 - name: VNODECTL_ACI_SUBNET_ID
   value: {{ . | quote }}

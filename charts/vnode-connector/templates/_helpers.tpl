@@ -55,6 +55,11 @@ vnodectl.io/region: {{ include "vnode.region" . }}
 {{- (get .Values .Values.cloud).identity.existingSecret | default (printf "%s-%s" .Release.Name .Values.cloud) -}}
 {{- end -}}
 
+{{/* A quantity as text. Helm reads a number of a values file as a float, which prints as 1e+06. */}}
+{{- define "vnode.quantity" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ int64 . }}{{ end -}}
+{{- end -}}
+
 {{/* Restricted pod security, for the connector and for the test's pod. */}}
 {{- define "vnode.podSecurity" -}}
 runAsNonRoot: true

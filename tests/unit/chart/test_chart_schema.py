@@ -210,3 +210,33 @@ def test_the_deployment_sets_only_variables_that_the_agent_knows(chart: Path) ->
     named = set(re.findall(r"- name: ([A-Z][A-Z_]+)$", text, re.MULTILINE))
     assert "VNODECTL_NODE_NAME" in named
     assert named <= {setting.variable for setting in SETTINGS}
+
+
+def put(values: JSON, path: str, value: object) -> None:
+    *way, last = path.split(".")
+    for step in way:
+        values = values.setdefault(step, {})
+    values[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "good", "bad"),
+    [
+        ("resources.limits.cpu", [2, 0.5, "500m"], ["x", -1, ""]),
+        ("resources.requests.memory", ["1Gi", 134217728], ["1 Gi", "much"]),
+        ("node.cpu", ["", "8", 8, "500m"], ["abc", 0, -1]),
+        ("node.pods", [100, "100"], [-5]),
+        ("azure.tags", ["", "a=b", "a=b;c=d", "a=b;", "a="], ["a", "=b", "a=b;c"]),
+    ],
+)
+def test_amounts_and_tags(
+    path: str, good: list[object], bad: list[object], values: JSON, validator: jsonschema.Draft202012Validator
+) -> None:
+    """What is wrong here would only be met by the API server, or by an agent that does not start."""
+    for value in good:
+        put(values, path, value)
+        validator.validate(values)
+    for value in bad:
+        put(values, path, value)
+        with pytest.raises(jsonschema.ValidationError):
+            validator.validate(values)

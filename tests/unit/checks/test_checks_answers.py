@@ -608,6 +608,24 @@ async def test_our_own_node_is_fine():
     assert (found.verdict, found.answer.evidence) == (Verdict.PASSED, "0 free, 1 our own")
 
 
+@pytest.mark.parametrize(
+    ("namespace", "release", "verdict"),
+    [
+        ("vnode-system", CONNECTOR.release, Verdict.PASSED),
+        ("elsewhere", CONNECTOR.release, Verdict.FAILED),
+        ("vnode-system", "another", Verdict.FAILED),
+    ],
+)
+async def test_our_own_node_of_a_release_that_helm_has_forgotten(namespace, release, verdict):
+    meta = {"name": CONNECTOR.release, "labels": {"app.kubernetes.io/part-of": "vnodectl"}}
+    async with a_cluster() as (api, kube):
+        api.put("deployments", {"metadata": meta}, namespace=namespace)
+        api.put("nodes", node({"type": "virtual-kubelet", "vnodectl.io/release": release}))
+        api.put("leases", lease(5), namespace="kube-node-lease")
+        found = await outcome("VN-REL-003", kube=kube)
+    assert found.verdict is verdict
+
+
 async def test_a_chart_on_this_machine(tmp_path):
     chart = tmp_path / "chart.tgz"
     chart.write_bytes(b"chart")

@@ -232,9 +232,10 @@ class FakeHelm:
         namespace: str = "vnode-system",
         values: JSON | None = None,
         chart: str = "vnode-connector-0.1.0",
+        version: int = 1,
     ) -> None:
         state = self.releases(namespace)
-        state[name] = {"version": 1, "status": status, "values": values or {}, "chart": chart}
+        state[name] = {"version": version, "status": status, "values": values or {}, "chart": chart}
         (self.home / f"state-{namespace}").write_text(json.dumps(state))
 
 

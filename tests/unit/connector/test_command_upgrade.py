@@ -182,3 +182,30 @@ def test_a_release_without_its_deployment(
     shown = capsys.readouterr().err
     assert f"release {RELEASE} cannot be upgraded" in shown
     assert "hint: install-connector makes it whole again" in shown
+
+
+@pytest.mark.parametrize("status", ["pending-upgrade", "pending-rollback"])
+def test_a_release_that_an_interrupted_upgrade_left_is_repaired(status: str, installed: Any) -> None:
+    for namespace in ("all", "vnode-system"):
+        installed.put(RELEASE, status, namespace=namespace, values=VALUES)
+    assert upgrade() == 0
+    assert [call["argv"][0] for call in installed.calls() if call["argv"][0] in ("rollback", "upgrade")] == [
+        "rollback",
+        "upgrade",
+    ]
+    (now,) = installed.releases().values()
+    assert now["status"] == "deployed"
+
+
+def test_what_another_run_changed_meanwhile_is_kept(installed: Any, kube: Any) -> None:
+    lock = f"/apis/coordination.k8s.io/v1/namespaces/vnode-system/leases/{RELEASE}-install"
+
+    def somebody_else(method: str, path: str) -> None:
+        if (method, path) == ("POST", lock):
+            changed = {**VALUES, "nodes": 3}
+            installed.put(RELEASE, "deployed", values=changed, version=7)
+
+    kube.hooks.append(somebody_else)
+    assert upgrade() == 0
+    (now,) = installed.releases().values()
+    assert (now["version"], now["values"]["nodes"]) == (8, 3)

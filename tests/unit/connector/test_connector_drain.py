@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from vnodectl.connector.drain import cordon, drain, in_the_way, pods_on
+from vnodectl.connector.drain import cordon, drain, in_the_way, pods_on, uncordon
 from vnodectl.errors import TimedOut
 
 NODE = "virtual-kubelet-aci-linux-eastus"
@@ -66,4 +66,20 @@ async def test_a_drain_that_does_not_end_names_the_pods_and_why(kube: Any) -> No
 
 async def test_cordoning_a_node_that_is_gone_is_fine(kube: Any) -> None:
     await cordon(kube, NODE)
-    assert kube.calls == [("PATCH", f"/api/v1/nodes/{NODE}")]
+    assert kube.calls == [("GET", f"/api/v1/nodes/{NODE}")]
+    assert kube.objects == {}
+
+
+async def test_what_we_cordoned_comes_back_into_service(kube: Any) -> None:
+    node = kube.put(f"/api/v1/nodes/{NODE}", spec={})
+    await cordon(kube, NODE)
+    await uncordon(kube, NODE)
+    assert not node["spec"]["unschedulable"]
+
+
+async def test_what_somebody_else_cordoned_stays_so(kube: Any) -> None:
+    node = kube.put(f"/api/v1/nodes/{NODE}", spec={"unschedulable": True})
+    await cordon(kube, NODE)
+    await uncordon(kube, NODE)
+    await uncordon(kube, "gone")
+    assert node["spec"]["unschedulable"]

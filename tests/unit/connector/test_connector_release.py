@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from vnodectl.connector.drain import cordon
 from vnodectl.connector.helm import Helm
 from vnodectl.connector.names import Connector
 from vnodectl.connector.plan import Facts, Plan, make_plan
@@ -218,3 +219,51 @@ async def test_an_interrupted_installation_leaves_no_task(kube: Any, helm_progra
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.parametrize(
+    ("kept", "now"), [(None, "1f2e"), ({}, ""), ({"vnodectl.io/owner": "older"}, "older")]
+)
+async def test_container_groups_stay_the_connector_s_own(
+    kept: dict[str, str] | None, now: str, kube: Any, helm_program: Any
+) -> None:
+    settings = Settings(
+        subscription="sub",
+        tenant="ten",
+        aci_resource_group="rg",
+        location="eastus",
+        managed_identity="system",
+    )
+    made = make_plan(settings, Facts(cluster_uid="1f2e-33"))
+    (connector,) = made.connectors
+    if kept is not None:
+        kube.put(
+            f"/apis/apps/v1/namespaces/vnode-system/deployments/{connector.release}",
+            metadata={"annotations": kept},
+        )
+    (result,) = await carry_out(kube, made, wait=False)
+    assert result.ok, result
+    (release,) = helm_program.releases().values()
+    assert release["values"]["azure"].get("owner", "") == now
+
+
+async def test_without_its_deployment_the_release_says_whose_its_groups_are(
+    kube: Any, helm_program: Any
+) -> None:
+    made = plan()
+    (connector,) = made.connectors
+    helm_program.put(connector.release, "deployed", values={"azure": {"owner": "older"}})
+    await carry_out(kube, made, wait=False)
+    (release,) = helm_program.releases().values()
+    assert release["values"]["azure"]["owner"] == "older"
+
+
+async def test_a_node_that_an_unfinished_removal_cordoned_is_back_in_service(
+    kube: Any, helm_program: Any
+) -> None:
+    made = plan()
+    (connector,) = made.connectors
+    deployment(kube, connector.release)
+    await cordon(kube, connector.node)
+    (result,) = await carry_out(kube, made)
+    assert result.node.endswith("is Ready")

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from vnodectl.clouds.ownership import scoped
 from vnodectl.connector.clouds.azure_account import AzureAccount
 from vnodectl.connector.helm import Helm
 from vnodectl.connector.names import Connector
@@ -32,8 +34,8 @@ class FakeAzure:
         self.groups: dict[str, list[dict[str, Any]]] = {}
         self.broken = False
 
-    def put(self, name: str, connector: Connector, group: str = "rg") -> None:
-        tags = {"vnodectl-node": connector.node, "vnodectl-connector": connector.release}
+    def put(self, name: str, connector: Connector, group: str = "rg", cluster: str = "") -> None:
+        tags = {"vnodectl-node": connector.node, "vnodectl-connector": scoped(connector.release, cluster)}
         self.groups.setdefault(group, []).append({"id": f"/{group}/{name}", "name": name, "tags": tags})
 
     async def container_groups(self, resource_group: str) -> list[dict[str, Any]]:
@@ -92,6 +94,12 @@ def put_pod(kube: Any, name: str, connector: Connector = LINUX, phase: str = "Ru
 def plan(**said: Any) -> RemovalPlan:
     choices = {key: said.pop(key) for key in ("drain", "force", "delete_groups") if key in said}
     return make_removal_plan(Settings(**said), **choices)
+
+
+def of_cluster(kube: Any, owner: str) -> None:
+    """Say of the Linux connector which cluster its container groups are of."""
+    deployment = kube.objects[f"/apis/apps/v1/namespaces/vnode-system/deployments/{LINUX.release}"]
+    deployment["metadata"]["annotations"]["vnodectl.io/owner"] = owner
 
 
 async def carry_out(kube: Any, made: RemovalPlan, azure: Any = None) -> tuple[Removed, ...]:
@@ -346,6 +354,29 @@ async def test_groups_of_connectors_that_are_gone_are_found_by_their_tags(azure:
     assert [group["name"] for group in azure.groups["rg"]] == ["windows"]
 
 
+async def test_groups_of_another_cluster_in_the_resource_group_are_not_touched(
+    installed: Any, azure: FakeAzure
+) -> None:
+    of_cluster(installed, "a1")
+    for name, cluster in (("mine", "a1"), ("theirs", "b2"), ("nobodys", "")):
+        azure.put(name, LINUX, cluster=cluster)
+    made = replace(plan(force=True, delete_groups=True), owner="a1")
+    (result,) = await carry_out(installed, made, azure)
+    assert result.deleted_groups == ("mine",)
+    gone = replace(plan(aci_resource_group="rg", delete_groups=True), owner="a1")
+    assert await orphans(gone, AzureAccount(azure), besides=[]) == ()
+    assert [group["name"] for group in azure.groups["rg"]] == ["theirs", "nobodys"]
+
+
+async def test_groups_that_say_nothing_of_a_cluster_are_those_of_a_connector_that_does_not(
+    installed: Any, azure: FakeAzure
+) -> None:
+    azure.put("mine", LINUX)
+    azure.put("theirs", LINUX, cluster="b2")
+    (result,) = await carry_out(installed, replace(plan(force=True), owner="a1"), azure)
+    assert result.groups == ("mine",)
+
+
 @pytest.mark.parametrize(
     "said", [{"os_type": "Mac"}, {"connector_name": "_"}, {"drain": True, "force": True}]
 )
@@ -369,3 +400,47 @@ async def test_who_may_not_look_for_webhooks_has_none_to_remove(
     refused = {"secrets"}
     (result,) = await carry_out(installed, plan(), azure)
     assert not result.ok, "what is ours and cannot be looked for is told"
+
+
+@pytest.mark.parametrize("remains", ["namespace", "lease", "secret"])
+async def test_an_installation_that_was_killed_at_its_beginning_leaves_nothing(
+    remains: str, kube: Any, helm_program: Any
+) -> None:
+    kube.put(NAMESPACE, metadata={"labels": {"app.kubernetes.io/managed-by": "vnodectl"}})
+    if remains == "lease":
+        lock = f"/apis/coordination.k8s.io/v1/namespaces/vnode-system/leases/{LINUX.release}-install"
+        kube.put(lock, metadata={"resourceVersion": "1"}, spec={})
+    if remains == "secret":
+        kube.put(f"{NAMESPACE}/secrets/{LINUX.secret}", metadata={"labels": labels(LINUX)})
+    results = await carry_out(kube, plan())
+    assert [result.ok for result in results] == ([] if remains == "namespace" else [True])
+    assert kube.objects == {}
+
+
+async def test_a_removal_waits_for_whoever_works_on_the_release(installed: Any, helm_program: Any) -> None:
+    lock = f"/apis/coordination.k8s.io/v1/namespaces/vnode-system/leases/{LINUX.release}-install"
+    installed.put(lock, spec={"holderIdentity": "somebody", "leaseDurationSeconds": 60})
+    installed.objects[lock]["metadata"]["resourceVersion"] = "1"
+    redact = redactor([])
+    made = plan()
+    helm = await Helm.open(kubeconfig=None, context="here", redact=redact)
+    found = await find(made, installed, helm)
+    waited: list[str] = []
+
+    def tell(_: Connector, text: str) -> None:
+        if "works on it" in text:
+            waited.append(text)
+            assert helm_program.calls("uninstall") == []
+            del installed.objects[lock]
+
+    (result,) = await remove(made, found, installed, helm, None, say=tell, redact=redact)
+    assert result.ok
+    assert waited == ["somebody works on it; waiting"]
+
+
+async def test_a_namespace_in_which_somebody_installs_stays(installed: Any) -> None:
+    lock = f"/apis/coordination.k8s.io/v1/namespaces/vnode-system/leases/{WINDOWS.release}-install"
+    await carry_out(installed, plan(os_type="Windows"))
+    installed.put(lock, spec={"holderIdentity": "somebody"})
+    await carry_out(installed, plan())
+    assert NAMESPACE in installed.objects

@@ -7,7 +7,7 @@ from typing import Any
 
 from vnodectl.connector import names
 from vnodectl.connector.clouds.azure import filled, known_region
-from vnodectl.connector.clouds.facts import Facts
+from vnodectl.connector.clouds.facts import Facts, owner
 from vnodectl.connector.identity import AccessKey, Identity, RamRole, alibaba_identity
 from vnodectl.connector.names import Connector
 from vnodectl.connector.settings import Settings
@@ -176,12 +176,6 @@ def vswitches(text: str | None) -> tuple[str, ...]:
     if twice:
         raise UsageError(f"vSwitch {twice[0]} is named twice", hint="name each once")
     return found
-
-
-def owner(cluster_uid: str) -> str:
-    """What tells a cluster's groups from others': all clusters of an account share its regions, and every
-    one of them may have a node `virtual-kubelet`."""
-    return cluster_uid.partition("-")[0]
 
 
 ALIBABA = _Alibaba()

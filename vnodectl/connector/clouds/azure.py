@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vnodectl.connector import names
-from vnodectl.connector.clouds.facts import Facts
+from vnodectl.connector.clouds.facts import Facts, owner
 from vnodectl.connector.identity import Identity, ManagedIdentity, ServicePrincipal, identity
 from vnodectl.connector.names import Connector
 from vnodectl.connector.settings import Settings
@@ -26,13 +26,16 @@ _SUBNET_ID = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class AzureTarget:
-    """Where container groups are made. `ca_bundle` is PEM text trusted besides the system's roots."""
+    """Where container groups are made. `owner` tells this cluster's groups from those of other clusters in
+    the resource group. `ca_bundle` is PEM text trusted besides the system's roots.
+    """
 
     subscription_id: str
     tenant_id: str
     resource_group: str
     region: str
     subnet_id: str = ""
+    owner: str = ""
     arm_endpoint: str = ""
     authority_host: str = ""
     ca_bundle: str = ""
@@ -46,6 +49,7 @@ class AzureTarget:
                 resourceGroup=self.resource_group,
                 region=self.region,
                 subnetId=self.subnet_id,
+                owner=self.owner,
                 armEndpoint=self.arm_endpoint,
                 authorityHost=self.authority_host,
                 identity=_identity(who, connector, secret_revision),
@@ -152,6 +156,7 @@ class _Azure:
             resource_group=resource_group,
             region=region,
             subnet_id=subnet_id(settings),
+            owner=owner(facts.cluster_uid),
             arm_endpoint=settings.arm_endpoint or "",
             authority_host=settings.authority_host or "",
             ca_bundle=facts.ca_bundle or "",

@@ -86,7 +86,7 @@ class AzureAccount:
         return str(((cluster or {}).get("properties") or {}).get("nodeResourceGroup") or "")
 
     async def groups(self, place: str, connector: Connector, owner: str) -> list[Group]:
-        return await self._where(place, lambda group: owned(group, connector))
+        return await self._where(place, lambda group: owned(group, connector, owner))
 
     async def orphans(
         self, place: str, name: str, os_types: Sequence[str], region: str | None, owner: str
@@ -94,9 +94,9 @@ class AzureAccount:
         from vnodectl.clouds.azure import tags
 
         def wanted(group: JSON) -> bool:
-            release = str((group.get("tags") or {}).get(tags.CONNECTOR) or "")
+            release, _, cluster = str((group.get("tags") or {}).get(tags.CONNECTOR) or "").partition(".")
             regions = {region_in_release(release, name, os_type) for os_type in os_types} - {None}
-            return bool(regions) and (region is None or region in regions)
+            return cluster == owner and bool(regions) and (region is None or region in regions)
 
         return await self._where(place, wanted)
 
@@ -119,9 +119,13 @@ class AzureAccount:
             return
 
 
-def owned(group: JSON, connector: Connector) -> bool:
-    """Whether a group (ARM JSON) says that it is this connector's, on whichever of its nodes."""
+def owned(group: JSON, connector: Connector, owner: str) -> bool:
+    """Whether a group (ARM JSON) says that it is this connector's, in this cluster, on whichever of its
+    nodes."""
     from vnodectl.clouds.azure import tags
+    from vnodectl.clouds.ownership import scoped
 
     found = group.get("tags") or {}
-    return found.get(tags.CONNECTOR) == connector.release and connector.owns(str(found.get(tags.NODE)))
+    return found.get(tags.CONNECTOR) == scoped(connector.release, owner) and connector.owns(
+        str(found.get(tags.NODE))
+    )

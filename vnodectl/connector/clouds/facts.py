@@ -38,3 +38,9 @@ class Group:
 
     name: str
     id: str
+
+
+def owner(cluster_uid: str) -> str:
+    """What tells a cluster's groups from others': clusters of an account share its regions, those of a
+    subscription may share a resource group, and any of them may have a node of the same name."""
+    return cluster_uid.partition("-")[0]
