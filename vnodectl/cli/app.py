@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -38,6 +39,10 @@ from vnodectl.cli.run import EXIT_INTERRUPTED
 from vnodectl.errors import EXIT_FAILED, EXIT_OK, VnodectlError
 
 PROGRAM = "vnodectl"
+
+_OUTPUT = re.compile(r"-[a-zA-Z]*o|--output")
+_OUTPUT_JSON = re.compile(r"-[a-zA-Z]*ojson|--output=json")
+"""The option, alone and with its value; short flags may stand before it, as in `-vo json`."""
 
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
@@ -140,8 +145,8 @@ def _failed(arguments: Sequence[str], exit_code: int, message: str, hint: str) -
 
 def _wants_json(arguments: Sequence[str]) -> bool:
     """Read from the arguments themselves, which may be too wrong to be parsed."""
-    joined = any(one in ("-ojson", "--output=json") for one in arguments)
-    return joined or any(pair in (("-o", "json"), ("--output", "json")) for pair in pairwise(arguments))
+    joined = any(_OUTPUT_JSON.fullmatch(one) for one in arguments)
+    return joined or any(_OUTPUT.fullmatch(one) and then == "json" for one, then in pairwise(arguments))
 
 
 def _usage_hint(error: typer.TyperException) -> str:

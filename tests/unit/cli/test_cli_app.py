@@ -75,7 +75,10 @@ def test_an_error_is_its_message_its_hint_and_its_exit_code(
     assert capsys.readouterr() == ("", "error: it failed\nhint: mend it\n")
 
 
-@pytest.mark.parametrize("asked", [["-o", "json"], ["-ojson"], ["--output", "json"], ["--output=json"]])
+@pytest.mark.parametrize(
+    "asked",
+    [["-o", "json"], ["-ojson"], ["-vo", "json"], ["-vojson"], ["--output", "json"], ["--output=json"]],
+)
 def test_who_asked_for_json_gets_a_document_of_the_failure_too(
     asked: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
