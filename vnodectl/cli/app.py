@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from io import TextIOWrapper
 from itertools import pairwise
@@ -98,9 +99,7 @@ def run_program(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader has gone
         _write_no_more()
         return EXIT_FAILED
-    except OSError as error:
-        if error.errno not in _NOT_WRITTEN or error.filename is not None:
-            raise
+    except OSError as error:  # of `_NOT_WRITTEN`
         _write_no_more()
         complain(f"the result cannot be written: {error.strerror}")
         return EXIT_FAILED
@@ -126,11 +125,15 @@ def _run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = EXIT_INTERRUPTED
     except OSError as error:
-        if error.filename is None:
+        if isinstance(error, BrokenPipeError) or (error.filename is None and error.errno in _NOT_WRITTEN):
             raise
+        if error.filename is None:
+            return _defect(arguments, error)
         message = f"{error.filename}: {error.strerror}"  # e.g. a home directory that cannot be written
         complain(message)
         return _failed(arguments, EXIT_FAILED, message, "")
+    except Exception as error:
+        return _defect(arguments, error)
     if code == EXIT_INTERRUPTED:  # also what typer makes of a KeyboardInterrupt
         note("interrupted")
         return _failed(arguments, EXIT_INTERRUPTED, "interrupted", "")
@@ -141,6 +144,14 @@ def _failed(arguments: Sequence[str], exit_code: int, message: str, hint: str) -
     if _wants_json(arguments):
         write_failure(exit_code, message, hint)
     return exit_code
+
+
+def _defect(arguments: Sequence[str], error: Exception) -> int:
+    """What nobody foresaw: with its traceback, as that is what mends it."""
+    traceback.print_exception(error)
+    message, hint = f"a defect of {PROGRAM}: {type(error).__name__}", "report it with the lines above"
+    complain(message, hint)
+    return _failed(arguments, EXIT_FAILED, message, hint)
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:

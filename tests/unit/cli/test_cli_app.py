@@ -112,6 +112,20 @@ def test_wrong_usage_and_interruptions_are_documents_too(
     assert json.loads(capsys.readouterr().out)["exitCode"] == 130
 
 
+def test_a_defect_is_a_document_too_and_shows_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def break_down(**_: object) -> None:
+        raise KeyError("nobody thought of this")
+
+    monkeypatch.setattr(program, "app", break_down)
+    assert run_program(["check", "-o", "json"]) == 1
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["message"] == "a defect of vnodectl: KeyError"
+    assert shown.err.startswith("Traceback (most recent call last):\n")
+    assert shown.err.endswith("error: a defect of vnodectl: KeyError\nhint: report it with the lines above\n")
+
+
 @pytest.mark.parametrize(
     ("how", "code", "err"),
     [
