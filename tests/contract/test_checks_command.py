@@ -116,7 +116,7 @@ def test_fix_mends_what_it_may_and_asks_again(world: World) -> None:
 def test_on_a_terminal_it_asks_first(world: World, mocker: Any, answer: bool, code: int) -> None:
     stdin = mocker.patch("vnodectl.cli.check.sys.stdin")
     stdin.isatty.return_value = True
-    asked = mocker.patch("vnodectl.cli.check.typer.confirm", return_value=answer)
+    asked = mocker.patch("vnodectl.cli.check.confirm", return_value=answer)
     found, report, _ = world.check(*MINE, "--fix")
     assert asked.call_count == 1
     assert (found, len(report["fixes"])) == (code, int(answer))

@@ -62,7 +62,7 @@ async def mended(session: AzureSession, target: Target = TARGET, *, agree: bool 
             all_checks(), Context(target=target, azure=session), selection=Selection(only=("azure",))
         )
 
-    def agreed(outcomes: Any) -> bool:
+    async def agreed(outcomes: Any) -> bool:
         shown.extend(outcomes)
         return agree
 

@@ -39,7 +39,7 @@ class Mended:
 
 async def mend(
     ask: Callable[[], Awaitable[Report]],
-    agree: Callable[[Sequence[Outcome]], bool],
+    agree: Callable[[Sequence[Outcome]], Awaitable[bool]],
     apply: Callable[[Repair], Awaitable[None]],
     *,
     patience: float,
@@ -54,7 +54,7 @@ async def mend(
     done: dict[tuple[str, str], Mended] = {}
     for _ in range(ROUNDS):
         fresh = [one for one in _mendable(report) if _key(one) not in done]
-        if not fresh or not agree(fresh):
+        if not fresh or not await agree(fresh):
             break
         for outcome in fresh:
             done[_key(outcome)] = await _carry_out(outcome, apply)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
+import traceback
 from collections.abc import Sequence
 from io import TextIOWrapper
 from itertools import pairwise
@@ -38,6 +40,10 @@ from vnodectl.cli.run import EXIT_INTERRUPTED
 from vnodectl.errors import EXIT_FAILED, EXIT_OK, VnodectlError
 
 PROGRAM = "vnodectl"
+
+_OUTPUT = re.compile(r"-[a-zA-Z]*o|--output")
+_OUTPUT_JSON = re.compile(r"-[a-zA-Z]*ojson|--output=json")
+"""The option, alone and with its value; short flags may stand before it, as in `-vo json`."""
 
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
@@ -93,9 +99,7 @@ def run_program(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader has gone
         _write_no_more()
         return EXIT_FAILED
-    except OSError as error:
-        if error.errno not in _NOT_WRITTEN or error.filename is not None:
-            raise
+    except OSError as error:  # of `_NOT_WRITTEN`
         _write_no_more()
         complain(f"the result cannot be written: {error.strerror}")
         return EXIT_FAILED
@@ -121,11 +125,15 @@ def _run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = EXIT_INTERRUPTED
     except OSError as error:
-        if error.filename is None:
+        if isinstance(error, BrokenPipeError) or (error.filename is None and error.errno in _NOT_WRITTEN):
             raise
+        if error.filename is None:
+            return _defect(arguments, error)
         message = f"{error.filename}: {error.strerror}"  # e.g. a home directory that cannot be written
         complain(message)
         return _failed(arguments, EXIT_FAILED, message, "")
+    except Exception as error:
+        return _defect(arguments, error)
     if code == EXIT_INTERRUPTED:  # also what typer makes of a KeyboardInterrupt
         note("interrupted")
         return _failed(arguments, EXIT_INTERRUPTED, "interrupted", "")
@@ -138,10 +146,18 @@ def _failed(arguments: Sequence[str], exit_code: int, message: str, hint: str) -
     return exit_code
 
 
+def _defect(arguments: Sequence[str], error: Exception) -> int:
+    """What nobody foresaw: with its traceback, as that is what mends it."""
+    traceback.print_exception(error)
+    message, hint = f"a defect of {PROGRAM}: {type(error).__name__}", "report it with the lines above"
+    complain(message, hint)
+    return _failed(arguments, EXIT_FAILED, message, hint)
+
+
 def _wants_json(arguments: Sequence[str]) -> bool:
     """Read from the arguments themselves, which may be too wrong to be parsed."""
-    joined = any(one in ("-ojson", "--output=json") for one in arguments)
-    return joined or any(pair in (("-o", "json"), ("--output", "json")) for pair in pairwise(arguments))
+    joined = any(_OUTPUT_JSON.fullmatch(one) for one in arguments)
+    return joined or any(_OUTPUT.fullmatch(one) and then == "json" for one, then in pairwise(arguments))
 
 
 def _usage_hint(error: typer.TyperException) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vnodectl.cli import complete, options
+from vnodectl.cli.ask import confirm
 from vnodectl.cli.check_context import Wishes, open_context
 from vnodectl.cli.inputs import gather, patterns, selection
 from vnodectl.cli.options import RUN, option
@@ -306,12 +307,12 @@ async def _mend(settings: Settings, chosen: _Chosen, yes: bool) -> tuple[Report,
     return await mend(ask, lambda outcomes: _agree(outcomes, yes), apply, patience=patience)
 
 
-def _agree(outcomes: Sequence[Outcome], yes: bool) -> bool:
+async def _agree(outcomes: Sequence[Outcome], yes: bool) -> bool:
     for outcome in outcomes:
         if outcome.answer.repair is not None:
             note(f"{outcome.check.id}: {outcome.answer.cause}")
             note(f"  will {outcome.answer.repair.change}")
-    return yes or typer.confirm("Go on?", default=False, err=True)
+    return yes or await confirm("Go on?")
 
 
 async def _once(settings: Settings, asked: Selection, chosen: _Chosen) -> Report:

@@ -14,7 +14,7 @@ from vnodectl.cli.inputs import gather, open_account, patterns, secret_from_stdi
 from vnodectl.cli.installed import bearable, came_out, exit_code, tell_report, write_installed
 from vnodectl.cli.options import ALIBABA, ALIBABA_IDENTITY, CONNECTOR, IDENTITY, RUN, option
 from vnodectl.cli.output import Format, Progress, complain, note, progress, warn, write_json
-from vnodectl.cli.run import log_to_stderr, run
+from vnodectl.cli.run import changes, log_to_stderr, run
 from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
 
 if TYPE_CHECKING:
@@ -403,14 +403,15 @@ async def _carry_out(settings: Settings, choices: Choices, shown: Progress, reda
         shown.done("")
         if choices.dry_run:
             return replace(outcome, manifests=await release.render(plan, helm))
-        results = await release.install(
-            plan,
-            cluster.kube,
-            helm,
-            wait=choices.wait,
-            say=lambda connector, text: shown.say(connector.os_type, text),
-            redact=redact,
-        )
+        with changes():
+            results = await release.install(
+                plan,
+                cluster.kube,
+                helm,
+                wait=choices.wait,
+                say=lambda connector, text: shown.say(connector.os_type, text),
+                redact=redact,
+            )
         return replace(outcome, results=results)
 
 

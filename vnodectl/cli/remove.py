@@ -12,7 +12,7 @@ from vnodectl.cli import options
 from vnodectl.cli.inputs import gather, open_account
 from vnodectl.cli.options import RUN, option
 from vnodectl.cli.output import Format, Progress, complain, note, progress, warn, write_json, write_table
-from vnodectl.cli.run import log_to_stderr, run
+from vnodectl.cli.run import changes, log_to_stderr, run
 from vnodectl.errors import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
@@ -138,15 +138,16 @@ async def _carry_out(settings: Settings, plan: RemovalPlan, shown: Progress) -> 
         found = await removal.find(plan, cluster.kube, helm)
         await removal.refuse_if_used(plan, found, cluster.kube)
         shown.done("")
-        results = await removal.remove(
-            plan,
-            found,
-            cluster.kube,
-            helm,
-            account,
-            say=lambda connector, text: shown.say(connector.os_type, text),
-            redact=redact,
-        )
+        with changes():
+            results = await removal.remove(
+                plan,
+                found,
+                cluster.kube,
+                helm,
+                account,
+                say=lambda connector, text: shown.say(connector.os_type, text),
+                redact=redact,
+            )
         seen = [result.connector for result in results]
         return Outcome(plan, results, await removal.orphans(plan, account, besides=seen))
 

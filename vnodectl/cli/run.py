@@ -6,8 +6,11 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
+
+from vnodectl.cli.output import note
 
 T = TypeVar("T")
 
@@ -31,6 +34,16 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(main())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+@contextmanager
+def changes() -> Iterator[None]:
+    """Around what changes a cluster: who interrupts it is told how to come out of that."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        note("what was begun is not finished: the same command again goes on from there")
+        raise
 
 
 def log_to_stderr(verbose: int) -> None:

@@ -14,7 +14,7 @@ from vnodectl.cli.inputs import gather, open_account, patterns, selection
 from vnodectl.cli.installed import bearable, came_out, exit_code, tell_report, write_installed
 from vnodectl.cli.options import CONNECTOR, RUN, option
 from vnodectl.cli.output import Format, Progress, complain, note, progress, write_json
-from vnodectl.cli.run import log_to_stderr, run
+from vnodectl.cli.run import changes, log_to_stderr, run
 from vnodectl.cli.show import choose
 from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
 
@@ -228,14 +228,15 @@ async def _carry_out(
         shown.done("")
         if dry_run or not outcome.report.ok:
             return outcome
-        results = await upgrading.carry_out(
-            steps,
-            upgrade,
-            cluster.kube,
-            helm,
-            say=lambda connector, text: shown.say(connector.os_type, text),
-            redact=redact,
-        )
+        with changes():
+            results = await upgrading.carry_out(
+                steps,
+                upgrade,
+                cluster.kube,
+                helm,
+                say=lambda connector, text: shown.say(connector.os_type, text),
+                redact=redact,
+            )
         return replace(outcome, results=results)
 
 

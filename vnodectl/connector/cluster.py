@@ -121,7 +121,8 @@ def _read_bundle(path: str | None) -> str | None:
     try:
         text = Path(path).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"CA bundle {path}: {error}") from error
+        cause = error.strerror if isinstance(error, OSError) else "not PEM text"
+        raise UsageError(f"CA bundle {path}: {cause}") from error
     if "-----BEGIN CERTIFICATE-----" not in text:
         raise UsageError(f"CA bundle {path} holds no PEM certificate")
     return text

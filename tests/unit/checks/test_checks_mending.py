@@ -15,6 +15,14 @@ from vnodectl.errors import VnodectlError
 REPAIR = Repair("k", "turn it on", {"what": "it"})
 
 
+async def agreed(_):
+    return True
+
+
+async def declined(_):
+    return False
+
+
 class World:
     """Something that works `late` seconds after it was turned on, and something else that never does."""
 
@@ -53,7 +61,7 @@ class World:
 
 def test_one_change_that_two_checks_want_is_made_once_and_told():
     world = World()
-    report, done = run_virtually(mend(world.ask, lambda _: True, world.apply, patience=60))
+    report, done = run_virtually(mend(world.ask, agreed, world.apply, patience=60))
     assert world.applied == [REPAIR]
     assert [(one.id, one.passes) for one in done] == [("A", True)]
     assert [one.check.id for one in report.failures] == ["C"]
@@ -71,7 +79,7 @@ def test_what_was_mended_is_waited_for_and_nothing_else():
     world = World(late=21)
 
     async def main():
-        found = await mend(world.ask, lambda _: True, world.apply, patience=60)
+        found = await mend(world.ask, agreed, world.apply, patience=60)
         return found, asyncio.get_running_loop().time()
 
     (_, done), took = run_virtually(main())
@@ -81,7 +89,7 @@ def test_what_was_mended_is_waited_for_and_nothing_else():
 
 def test_what_does_not_arrive_in_time_is_told_so():
     world = World(late=1000)
-    report, done = run_virtually(mend(world.ask, lambda _: True, world.apply, patience=30))
+    report, done = run_virtually(mend(world.ask, agreed, world.apply, patience=30))
     assert not done[0].passes
     assert not done[0].problem
     assert "A" in [one.check.id for one in report.failures]
@@ -90,13 +98,13 @@ def test_what_does_not_arrive_in_time_is_told_so():
 
 def test_nothing_is_made_without_agreement():
     world = World()
-    _, done = run_virtually(mend(world.ask, lambda _: False, world.apply, patience=60))
+    _, done = run_virtually(mend(world.ask, declined, world.apply, patience=60))
     assert (world.applied, done, world.asked) == ([], [], 1)
 
 
 def test_warnings_are_mended_too():
     world = World(severity=Severity.WARNING)
-    _, done = run_virtually(mend(world.ask, lambda _: True, world.apply, patience=60))
+    _, done = run_virtually(mend(world.ask, agreed, world.apply, patience=60))
     assert done[0].passes
 
 
@@ -107,7 +115,7 @@ def test_a_change_that_fails_is_told_with_what_to_do_and_not_tried_again():
         world.applied.append(repair)
         raise VnodectlError("no right", hint="ask for it")
 
-    _, done = run_virtually(mend(world.ask, lambda _: True, refuse, patience=60))
+    _, done = run_virtually(mend(world.ask, agreed, refuse, patience=60))
     assert [(one.problem, one.hint, one.passes) for one in done] == [("no right", "ask for it", False)]
     assert world.applied == [REPAIR]
 

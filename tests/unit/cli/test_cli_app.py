@@ -75,7 +75,10 @@ def test_an_error_is_its_message_its_hint_and_its_exit_code(
     assert capsys.readouterr() == ("", "error: it failed\nhint: mend it\n")
 
 
-@pytest.mark.parametrize("asked", [["-o", "json"], ["-ojson"], ["--output", "json"], ["--output=json"]])
+@pytest.mark.parametrize(
+    "asked",
+    [["-o", "json"], ["-ojson"], ["-vo", "json"], ["-vojson"], ["--output", "json"], ["--output=json"]],
+)
 def test_who_asked_for_json_gets_a_document_of_the_failure_too(
     asked: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -107,6 +110,20 @@ def test_wrong_usage_and_interruptions_are_documents_too(
     monkeypatch.setattr(program, "app", interrupt)
     assert run_program(["check", "-o", "json"]) == 130
     assert json.loads(capsys.readouterr().out)["exitCode"] == 130
+
+
+def test_a_defect_is_a_document_too_and_shows_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def break_down(**_: object) -> None:
+        raise KeyError("nobody thought of this")
+
+    monkeypatch.setattr(program, "app", break_down)
+    assert run_program(["check", "-o", "json"]) == 1
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["message"] == "a defect of vnodectl: KeyError"
+    assert shown.err.startswith("Traceback (most recent call last):\n")
+    assert shown.err.endswith("error: a defect of vnodectl: KeyError\nhint: report it with the lines above\n")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import logging
+import os
+import signal
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -388,3 +390,18 @@ def test_a_certificate_is_handed_over_as_a_secret_is(
     assert MARKER not in shown.out + shown.err + caplog.text + helm
     assert '"credential": "certificate"' in json.dumps(json.loads(helm))
     assert install(*PLACE, *given, "--client-secret", "x") == 2
+
+
+def test_who_interrupts_it_is_told_how_to_go_on(
+    world: Any, kube: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(method: str, path: str) -> None:
+        if path.endswith(f"/deployments/{RELEASE}"):
+            kube.hooks.clear()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    kube.hooks.append(interrupt)
+    assert install(*MANAGED, "-o", "json") == 130
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["message"] == "interrupted"
+    assert shown.err.endswith("the same command again goes on from there\ninterrupted\n")
