@@ -211,7 +211,8 @@ class NodeController:
         # A node that is taken over, or restarted, is Ready already: it would go NotReady for a moment, and
         # its pods with it, if the provider's first word were not waited for.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._heard.wait(), _FIRST_WORD_SECONDS)
+            async with asyncio.timeout(_FIRST_WORD_SECONDS):
+                await self._heard.wait()
         while True:
             self._changed.clear()
             delay = STATUS_SECONDS
@@ -222,7 +223,8 @@ class NodeController:
                 log.warning("node %s: %s", self._config.name, error)
                 delay = _RETRY_SECONDS
             try:
-                await asyncio.wait_for(self._changed.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._changed.wait()
             except TimeoutError:
                 await self._look_again()
 

@@ -135,7 +135,8 @@ async def stop(process: asyncio.subprocess.Process, *, grace: float = _GRACE) ->
         return
     _signal_group(process.pid, signal.SIGTERM)
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(process.wait(), grace)
+        async with asyncio.timeout(grace):
+            await process.wait()
     _signal_group(process.pid, signal.SIGKILL)
     await process.wait()
 
@@ -150,7 +151,8 @@ async def fail(process: asyncio.subprocess.Process, *, grace: float = _FAIL_GRAC
             if pid != process.pid:
                 processes.send(pid, started, signal.SIGKILL)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _FAIL_PAUSE)
+            async with asyncio.timeout(_FAIL_PAUSE):
+                await process.wait()
     await stop(process)
 
 

@@ -324,3 +324,21 @@ def test_throttling_and_lost_answers_do_not_lose_the_lease():
             assert worst < 40
 
     virtual_time.run(main())
+
+
+def test_it_ends_when_told_to_whatever_happens_in_that_moment():
+    """`asyncio.wait_for` of Python 3.11 forgets a cancellation that comes with what it waits for."""
+
+    async def main() -> None:
+        for turns in range(8):
+            async with a_node() as room:
+                await asyncio.sleep(30)
+                task = next(one for one in asyncio.all_tasks() if one.get_name() == "node 0")
+                room.node.set_health(Health(False, "Down", str(turns)))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task], timeout=5)
+                assert task.cancelled(), turns
+
+    virtual_time.run(main())

@@ -169,7 +169,8 @@ class PodmanService:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), STOP_TIMEOUT)
+                async with asyncio.timeout(STOP_TIMEOUT):
+                    await process.wait()
             except TimeoutError:
                 process.kill()
                 await process.wait()
