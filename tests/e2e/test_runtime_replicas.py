@@ -22,6 +22,8 @@ from vnodectl.runtime.sharing import NodeShares, Place, RunNode
 pytestmark = pytest.mark.e2e
 
 TIMING = Timing(duration=2, deadline=1.2, period=0.3)
+SLOW = Timing(duration=600, deadline=500, period=0.3)
+"""Leases that do not run out within a test: whoever gets one was given it."""
 
 
 class CutOff(KubeClient):
@@ -64,16 +66,14 @@ class History:
             self.dead.append(error)
             self.changed.set()
 
-    async def until(self, condition) -> float:
-        """Seconds until `condition(counts by replica)` holds; what ended a replica meanwhile is raised."""
-        began = time.monotonic()
-        async with asyncio.timeout(30):
+    async def until(self, condition) -> None:
+        """Until `condition(counts by replica)` holds; what ended a replica meanwhile is raised."""
+        async with asyncio.timeout(60):
             while not condition(self.counts()):
                 if self.dead:
                     raise self.dead[0]
                 self.changed.clear()
                 await self.changed.wait()
-        return time.monotonic() - began
 
     def counts(self) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -87,6 +87,7 @@ class Fleet:
     client: CutOff
     kubeconfig: str
     connector: str
+    timing: Timing = TIMING
     history: History = field(default_factory=History)
     tasks: dict[str, asyncio.Task] = field(default_factory=dict)
     clients: dict[str, CutOff] = field(default_factory=dict)
@@ -104,7 +105,7 @@ class Fleet:
         client = self.clients[replica] = await own_client(self.kubeconfig)
         place = Place("default", self.connector, f"{self.connector}-{replica}")
         nodes = [f"{self.connector}-{number}" for number in range(1, 5)]
-        shares = NodeShares(client, place, nodes, run, clock=time.time, timing=TIMING)
+        shares = NodeShares(client, place, nodes, run, clock=time.time, timing=self.timing)
         task = self.tasks[replica] = asyncio.create_task(shares.run(), name=f"replica {replica}")
         return task
 
@@ -144,12 +145,13 @@ async def test_one_replica_is_every_node(fleet: Fleet):
 
 
 async def test_a_second_replica_gets_its_half_and_gives_it_back_when_it_leaves(fleet: Fleet):
+    fleet.timing = SLOW
     await fleet.join("a")
     await fleet.history.until(lambda counts: counts == {"a": 4})
     await fleet.join("b")
     await fleet.history.until(lambda counts: counts == {"a": 2, "b": 2})
     await fleet.leave("b")
-    assert await fleet.history.until(lambda counts: counts == {"a": 4}) < TIMING.duration
+    await fleet.history.until(lambda counts: counts == {"a": 4})
 
 
 async def test_three_replicas_share_four_nodes(fleet: Fleet):
@@ -173,6 +175,7 @@ async def test_a_replica_that_loses_the_api_server_stops_before_another_takes_ov
 
 
 async def test_a_node_that_fails_ends_its_replica_and_is_taken_over(fleet: Fleet):
+    fleet.timing = SLOW
     await fleet.join("b")
     await fleet.history.until(lambda counts: counts == {"b": 4})
     failing = asyncio.Event()
@@ -187,4 +190,4 @@ async def test_a_node_that_fails_ends_its_replica_and_is_taken_over(fleet: Fleet
     failing.set()
     with pytest.raises(ValueError, match="broken"):
         await task
-    assert await fleet.history.until(lambda counts: counts == {"b": 4}) < TIMING.duration
+    await fleet.history.until(lambda counts: counts == {"b": 4})

@@ -205,12 +205,13 @@ class MemoryApi:
 
 
 class MemoryClient:
-    """Stands in for `KubeClient`."""
+    """Stands in for `KubeClient`. `cut`: the network of this one is gone."""
 
     server = "https://api.memory:6443"
 
     def __init__(self, api: MemoryApi) -> None:
         self.api = api
+        self.cut = False
 
     async def get(self, path: str, params: Any = None, *, timeout: float = 30) -> JSON:
         return await self._call("GET", path, lambda: self.api.read(path))
@@ -256,7 +257,7 @@ class MemoryClient:
     async def _call(self, verb: str, path: str, work: Callable[[], Any]) -> Any:
         self.api.requests.append((verb, path))
         await asyncio.sleep(0.001)
-        if self.api.down:
+        if self.api.down or self.cut:
             raise ClusterUnreachable("connection refused")
         trouble = self.api.trouble(verb, path)
         if trouble is not None and trouble[0] == "before":

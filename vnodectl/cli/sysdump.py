@@ -234,7 +234,7 @@ def _clouds(settings: Settings, opened: _Opened) -> list[Section]:
     async def groups() -> tuple[Files, Sequence[str]]:
         if isinstance(account, AzureAccount):
             return await clouds.azure_groups(
-                account.session, await resource_groups(account), await releases()
+                account.session, await resource_groups(account), await releases(), await _owner(cluster)
             )
         if isinstance(account, AlibabaAccount):
             session = await account.session(account.place(cluster.described if cluster else None))

@@ -25,18 +25,23 @@ DETAILED_MAX = 200
 _AT_ONCE = 8
 
 
-async def azure_groups(azure: AzureSession, resource_groups: Sequence[str], releases: Sequence[str]) -> Found:
-    """Groups in these resource groups that carry the name of one of the connectors, or of any where there is
-    none: what is left of one that is gone."""
+async def azure_groups(
+    azure: AzureSession, resource_groups: Sequence[str], releases: Sequence[str], owner: str
+) -> Found:
+    """Groups in these resource groups that say that they are of one of the connectors, or of any where there
+    is none: what is left of one that is gone. `owner` tells this cluster's from those of others; connectors
+    that have none leave it out."""
     from vnodectl.clouds.azure.session import CONTAINER_INSTANCE_API
 
     if not resource_groups:
         raise Skipped("no resource group of container groups is known (--aci-resource-group)")
+    ours = {*releases, *(scoped(release, owner) for release in releases)}
     found: list[JSON] = []
     for name in resource_groups:
-        groups = await azure.container_groups(name)
-        owners = [((one.get("tags") or {}).get(CONNECTOR), one) for one in groups]
-        found += [one for owner, one in owners if owner and (not releases or owner in releases)]
+        for one in await azure.container_groups(name):
+            said = (one.get("tags") or {}).get(CONNECTOR)
+            if said and (not releases or said in ours):
+                found.append(one)
     found.sort(key=lambda one: str(one.get("id")))
     slots = asyncio.Semaphore(_AT_ONCE)
     remarks: list[str] = []

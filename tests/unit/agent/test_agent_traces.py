@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 import gzip
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -144,10 +143,9 @@ async def test_a_collector_that_does_not_answer_does_not_hold_up_the_end(monkeyp
     monkeypatch.setattr(traces, "_END_SECONDS", 0.2)
     async with collector(never) as (address, sent):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
-        began = time.monotonic()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600")  # nor does the exporter's own patience
         async with traces.exported({}) as tracer:
             with tracer.span("x", {}):
                 pass
-        assert time.monotonic() - began < 5
         assert sent
         released.set()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import pytest
 from support.memory_api import MemoryApi
 from support.virtual_time import clock, run
 
@@ -25,8 +26,9 @@ class Replica:
         self.running: list[str] = []
         self.started: list[str] = []
         self._stopping = stopping
+        self.client = api.client()
         self.shares = NodeShares(
-            api.client(), Place("default", "c", name), NODES, self._run_node, clock=clock, timing=TIMING
+            self.client, Place("default", "c", name), NODES, self._run_node, clock=clock, timing=TIMING
         )
 
     async def _run_node(self, node: str) -> None:
@@ -54,6 +56,27 @@ async def running(*replicas: Replica) -> AsyncIterator[None]:
 def lease(name: str, holder: str, **labels: str) -> dict:
     spec = {"holderIdentity": holder, "leaseDurationSeconds": TIMING.duration}
     return {"metadata": {"name": name, "labels": labels}, "spec": spec}
+
+
+@pytest.mark.parametrize("late", [0.0, 0.4, 0.9, 1.3, 1.8])
+def test_the_nodes_of_a_replica_that_is_gone_are_taken_over_within_fifteen_seconds(late: float):
+    """Wherever in its round it goes."""
+
+    async def main() -> None:
+        api = MemoryApi()
+        a, b = Replica(api, "a"), Replica(api, "b")
+        async with running(b):
+            dead = asyncio.create_task(a.shares.run())
+            await asyncio.sleep(60)
+            assert (len(a.running), len(b.running)) == (1, 1)
+            await asyncio.sleep(late)
+            a.client.cut = True
+            await asyncio.sleep(15)
+            assert sorted(b.running) == sorted(NODES)
+            dead.cancel()
+            await asyncio.gather(dead, return_exceptions=True)
+
+    run(main())
 
 
 def test_a_lease_that_another_connector_left_is_taken_once_it_has_run_out():
