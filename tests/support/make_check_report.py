@@ -96,7 +96,7 @@ async def recorded() -> JSON:
                 kube=Hanging(kube),
                 azure=session,
                 alibaba=account,
-                helm=CannedHelm(version="v3.15.4"),
+                helm=CannedHelm(version="v4.3.1"),
                 registry=image,
                 now=lambda: NOW,
             )

@@ -6,13 +6,11 @@ import re
 
 from vnodectl.checks.context import Context
 from vnodectl.checks.helm import INSTALL_HELM
-from vnodectl.checks.model import Answer, Check, Resource, failed, passed, warned
+from vnodectl.checks.model import Answer, Check, Resource, failed, passed
 
-HELM_OLDEST = (3, 8, 0)
-"""The first Helm that installs charts from OCI registries without an experiment's switch."""
-
-HELM_RECOMMENDED = (3, 16, 0)
-"""The first Helm built against Kubernetes 1.31 (Helm's version support policy)."""
+HELM_OLDEST = (3, 16, 0)
+"""The first Helm built against Kubernetes 1.31 (Helm's version support policy). An older one, asked to render
+without a cluster, takes itself for one of an older Kubernetes, which the chart refuses."""
 
 # https://semver.org: what Helm's own clients, and the library that drives it here, can parse.
 _SEMVER = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
@@ -37,12 +35,6 @@ async def helm_version(context: Context) -> Answer:
     version = tuple(map(int, match.groups()))
     if version < HELM_OLDEST:
         return failed(f"Helm is older than {_text(HELM_OLDEST)}", evidence=text, fix=INSTALL_HELM)
-    if version < HELM_RECOMMENDED:
-        return warned(
-            f"Helm is older than {_text(HELM_RECOMMENDED)}, which this Kubernetes asks for",
-            evidence=text,
-            fix=INSTALL_HELM,
-        )
     return passed(text)
 
 
@@ -66,6 +58,7 @@ CHECKS = (
         helm_version,
         needs=("VN-TOOL-001",),
         resources=frozenset({Resource.HELM}),
-        why="Helm before 3.8 reads no OCI registries; a build without a version cannot be driven at all.",
+        why="Helm before 3.16 does not know Kubernetes 1.31, which the chart asks for; a build without a"
+        " version cannot be driven at all.",
     ),
 )

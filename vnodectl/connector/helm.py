@@ -19,7 +19,7 @@ from vnodectl.errors import ClusterUnreachable, ToolMissing, UsageError, Vnodect
 
 JSON = dict[str, Any]
 
-_INSTALL_HINT = "install Helm 3.14 or newer: https://helm.sh/docs/intro/install/"
+_INSTALL_HINT = "install Helm 3.16 or newer: https://helm.sh/docs/intro/install/"
 _MAX_CAUSE = 2000
 _NO_WAY_BACK = frozenset({"pending-install", "uninstalling"})
 _STUCK = _NO_WAY_BACK | {"pending-upgrade", "pending-rollback"}

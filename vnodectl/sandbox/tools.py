@@ -48,9 +48,9 @@ class Tools:
 
 
 def suitable_helm(version: str) -> bool:
-    """Whether what `helm version` says is SemVer and Helm 3.8 (OCI charts) or newer, up to 4."""
+    """Whether what `helm version` says is SemVer and Helm 3.16 (as VN-TOOL-002 asks) or newer, up to 4."""
     found = _SEMVER.match(version.strip())
-    return found is not None and (3, 8) <= (int(found[1]), int(found[2])) < (5, 0)
+    return found is not None and (3, 16) <= (int(found[1]), int(found[2])) < (5, 0)
 
 
 async def prepare(

@@ -198,7 +198,7 @@ async def test_helm_is_not_there():
         ("v4.3.1", Verdict.PASSED),
         ("v3.16.0", Verdict.PASSED),
         ("v3.17.0-rc.1+g1234", Verdict.PASSED),
-        ("v3.15.4", Verdict.WARNING),
+        ("v3.15.4", Verdict.FAILED),
         ("v3.7.9", Verdict.FAILED),
         ("v2.17.0", Verdict.FAILED),
         ("v4.3", Verdict.FAILED),

@@ -67,10 +67,10 @@ def _reporter() -> tuple[Reporter, io.StringIO]:
 @pytest.mark.parametrize(
     ("version", "suitable"),
     [
-        ("v3.8.0", True),
+        ("v3.16.0", True),
         ("v3.22.1", True),
         ("v4.3.1", True),
-        ("v3.15.0-rc.1+g123", True),
+        ("v3.17.0-rc.1+g123", True),
         ("v4.3", False),
         ("v3.7.2", False),
         ("v2.17.0", False),
@@ -196,7 +196,7 @@ async def test_a_suitable_helm_on_path_is_used_as_it_is(
 ) -> None:
     monkeypatch.setenv("GO_IS", "1.99.0")
     _install(programs, "go", _GO)
-    helm = _install(programs, "helm", "#!/bin/sh\necho v3.14.2\n")
+    helm = _install(programs, "helm", "#!/bin/sh\necho v3.16.2\n")
     kubectl = _install(programs, "kubectl", "#!/bin/sh\n")
     found = await tools.prepare(tmp_path / "home", _reporter()[0], sources=_NOWHERE)
     assert (found.helm, found.helm_on_path) == (helm, True)
