@@ -17,6 +17,7 @@ from vnodectl.connector.redact import redactor
 from vnodectl.connector.release import Installed, install, render
 from vnodectl.connector.settings import Settings
 from vnodectl.errors import EXIT_FAILED, EXIT_TIMEOUT, UsageError
+from vnodectl.kube.errors import Forbidden
 
 SECRET = "planted-secret"
 SECRETS = "/api/v1/namespaces/vnode-system/secrets"
@@ -267,3 +268,26 @@ async def test_a_node_that_an_unfinished_removal_cordoned_is_back_in_service(
     await cordon(kube, connector.node)
     (result,) = await carry_out(kube, made)
     assert result.node.endswith("is Ready")
+
+
+async def test_a_namespace_that_a_removal_takes_away_meanwhile_is_made_again(
+    kube: Any, helm_program: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan()
+    deployment(kube, made.connectors[0].release)
+    kube.put(NAMESPACE)
+    create = kube.create
+    refused: list[str] = []
+
+    async def refuse_once(path: str, body: Any, params: Any = None, **options: Any) -> Any:
+        if path.endswith("/leases") and not refused:
+            refused.append(path)
+            del kube.objects[NAMESPACE]
+            raise Forbidden(403, "Forbidden", "namespace vnode-system is being terminated")
+        return await create(path, body, params, **options)
+
+    monkeypatch.setattr(kube, "create", refuse_once)
+    (result,) = await carry_out(kube, made, wait=False)
+    assert result.ok, result
+    assert refused
+    assert NAMESPACE in kube.objects
