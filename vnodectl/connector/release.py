@@ -14,6 +14,7 @@ from vnodectl.connector import chart as charts
 from vnodectl.connector import credentials, discovery, namespace, retirement, shares
 from vnodectl.connector.drain import uncordon
 from vnodectl.connector.helm import Helm
+from vnodectl.connector.moving import refuse_to_leave_groups
 from vnodectl.connector.names import LOCK, Connector
 from vnodectl.connector.node import wait_connector
 from vnodectl.connector.plan import Plan
@@ -79,12 +80,13 @@ async def install(
 ) -> tuple[Installed, ...]:
     """Install or upgrade every release of the plan, concurrently, and report on each.
 
-    Raises only before anything is changed: a chart that is not there or refuses the values, or pods on
-    nodes that would go. With `wait` each release counts as installed when its nodes are Ready with fresh
-    Leases.
+    Raises only before anything is changed: a chart that is not there or refuses the values, pods on nodes
+    that would go, or whose container groups would be left behind. With `wait` each release counts as
+    installed when its nodes are Ready with fresh Leases.
     """
     chart = await helm.chart(charts.reference(plan.chart))
     await _render(plan, helm, chart)
+    await refuse_to_leave_groups(plan, kube)
     leaving = await _leaving(plan, kube)
     made = await namespace.ensure(kube, plan.namespace, timeout=plan.timeout)
     job = _Job(plan, kube, helm, chart, wait, say, redact, leaving)
