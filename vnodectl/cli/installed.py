@@ -32,7 +32,9 @@ def tell_report(report: Report) -> None:
         if problem.answer.fix:
             note(f"  fix: {problem.answer.fix}")
     for problem in report.failures:
-        complain(f"{problem.check.id}: {problem.answer.cause or problem.check.title}", problem.answer.fix)
+        cause, evidence = problem.answer.cause or problem.check.title, problem.answer.evidence
+        seen = f" ({evidence})" if evidence and evidence not in cause else ""
+        complain(f"{problem.check.id}: {cause}{seen}", problem.answer.fix)
     if not report.ok:
         note("nothing was changed")
     if mendable := [one.check.id for one in report.failures if one.answer.repair is not None]:

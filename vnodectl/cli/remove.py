@@ -184,7 +184,7 @@ def _show(outcome: Outcome, output: Format) -> int:
                     result.connector.os_type,
                     node,
                     result.connector.release,
-                    "removed" if result.ok else "failed",
+                    "removed" if result.gone else "failed",
                     "?" if result.groups is None else str(len(result.groups)),
                     f"{result.seconds:.0f}s",
                 )
@@ -209,7 +209,7 @@ def _document(outcome: Outcome) -> JSON:
                 "node": result.connector.node,
                 "nodes": list(result.nodes),
                 "region": result.connector.region,
-                "status": "removed" if result.ok else "failed",
+                "status": "removed" if result.gone else "failed",
                 "message": result.message or result.note,
                 "hint": result.hint,
                 "containerGroupsLeft": None if result.groups is None else list(result.groups),

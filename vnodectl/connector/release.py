@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,14 @@ from vnodectl.connector import chart as charts
 from vnodectl.connector import credentials, discovery, namespace, retirement, shares
 from vnodectl.connector.drain import uncordon
 from vnodectl.connector.helm import Helm
+from vnodectl.connector.moving import refuse_to_leave_groups
 from vnodectl.connector.names import LOCK, Connector
 from vnodectl.connector.node import wait_connector
 from vnodectl.connector.plan import Plan
 from vnodectl.connector.redact import MASK, Redactor
 from vnodectl.connector.values import values
 from vnodectl.errors import EXIT_FAILED, EXIT_OK, TimedOut, VnodectlError
-from vnodectl.kube.errors import NotFound
+from vnodectl.kube.errors import Forbidden, NotFound
 from vnodectl.kube.leases import exclusive
 from vnodectl.kube.resources import DEPLOYMENTS, NAMESPACES, SECRETS
 
@@ -79,12 +80,13 @@ async def install(
 ) -> tuple[Installed, ...]:
     """Install or upgrade every release of the plan, concurrently, and report on each.
 
-    Raises only before anything is changed: a chart that is not there or refuses the values, or pods on
-    nodes that would go. With `wait` each release counts as installed when its nodes are Ready with fresh
-    Leases.
+    Raises only before anything is changed: a chart that is not there or refuses the values, pods on nodes
+    that would go, or whose container groups would be left behind. With `wait` each release counts as
+    installed when its nodes are Ready with fresh Leases.
     """
     chart = await helm.chart(charts.reference(plan.chart))
     await _render(plan, helm, chart)
+    await refuse_to_leave_groups(plan, kube)
     leaving = await _leaving(plan, kube)
     made = await namespace.ensure(kube, plan.namespace, timeout=plan.timeout)
     job = _Job(plan, kube, helm, chart, wait, say, redact, leaving)
@@ -155,9 +157,7 @@ class _Job:
         revision, seen = 0, ""
         leaving = tuple(self.leaving[connector])
         try:
-            async with alone(
-                self.kube, connector, self.plan.namespace, timeout=self.plan.timeout, say=self.say
-            ):
+            async with self._alone(connector):
                 await self._vacate(connector, leaving)
                 revision = await self._install(connector)
                 for node in connector.node_names:
@@ -177,6 +177,17 @@ class _Job:
         return Installed(
             connector, EXIT_OK, revision, node=seen, retired=leaving, seconds=loop.time() - began
         )
+
+    @asynccontextmanager
+    async def _alone(self, connector: Connector) -> AsyncIterator[None]:
+        kube, where, timeout = self.kube, self.plan.namespace, self.plan.timeout
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(alone(kube, connector, where, timeout=timeout, say=self.say))
+            except (NotFound, Forbidden):  # the removal that was waited for took the namespace away
+                await namespace.ensure(kube, where, timeout=timeout)
+                await stack.enter_async_context(alone(kube, connector, where, timeout=timeout, say=self.say))
+            yield
 
     async def _vacate(self, connector: Connector, leaving: Sequence[str]) -> None:
         """Take the pods off the nodes that go, while the connector is there to end them."""

@@ -84,12 +84,14 @@ class Removed:
     """How one removal came out. `groups` are names of container groups that are still in the cloud, in
     `resource_group`.
 
-    `nodes` are those that were there to be removed. `groups` is None where the cloud could
+    `nodes` are those that were there to be removed; `gone` says that nothing of it is left in the cluster,
+    even where the cloud did not answer. `groups` is None where the cloud could
     not be asked, and `note` says why.
     """
 
     connector: Connector
     exit_code: int
+    gone: bool = False
     groups: tuple[str, ...] | None = None
     resource_group: str = ""
     nodes: tuple[str, ...] = ()
@@ -224,7 +226,7 @@ async def remove(
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(job.run(one), name=f"remove {one.connector.release}") for one in found]
     results = tuple(task.result() for task in tasks)
-    if all(result.ok for result in results):
+    if all(result.gone for result in results):
         for name in sorted({one.namespace for one in found} or {plan.namespace}):
             if await namespace.drop(kube, name):
                 with suppress(TimedOut):  # Kubernetes goes on with it by itself
@@ -257,6 +259,17 @@ async def orphans(
     return tuple(one.name for one in left)
 
 
+def _later(one: Found) -> str:
+    """How to ask for a connector's container groups when it is gone."""
+    made = one.connector
+    flag = "--aci-resource-group" if made.cloud == "azure" else "--region"
+    name = f"--release-name {made.release_name}" if made.release_name else f"--connector-name {made.name}"
+    return (
+        f"later: vnodectl remove-connector --cloud {made.cloud} {name} --os-type {made.os_type} "
+        f"{flag} {one.resource_group} --delete-groups"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """What the removals of one plan have in common."""
@@ -272,22 +285,30 @@ class _Job:
         loop = asyncio.get_running_loop()
         began = loop.time()
         connector = one.connector
+        gone = False
         try:
             async with self._alone(one):
                 await self._take_down(one)
+            gone = True
             groups, deleted, note = await self._groups(one)
         except VnodectlError as error:
+            message, hint = error.message, error.hint
+            if gone:  # and with it, what said where its container groups are
+                message = f"it is removed; what it left in {one.resource_group} is not known: {message}"
+                hint = "; ".join(filter(None, (hint, _later(one))))
             return Removed(
                 connector,
                 error.exit_code,
+                gone,
                 nodes=one.nodes,
-                message=self.redact(error.message),
-                hint=self.redact(error.hint),
+                message=self.redact(message),
+                hint=self.redact(hint),
                 seconds=loop.time() - began,
             )
         return Removed(
             connector,
             EXIT_OK,
+            gone,
             groups=groups,
             resource_group=one.resource_group,
             nodes=one.nodes,

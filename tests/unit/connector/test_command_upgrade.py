@@ -209,3 +209,22 @@ def test_what_another_run_changed_meanwhile_is_kept(installed: Any, kube: Any) -
     assert upgrade() == 0
     (now,) = installed.releases().values()
     assert (now["version"], now["values"]["nodes"]) == (8, 3)
+
+
+def test_a_failed_check_says_what_was_seen(
+    installed: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which right is missing, for one."""
+
+    async def never(context: Any) -> Any:
+        raise AssertionError
+
+    async def checks(*_: Any, **__: Any) -> Report:
+        check = Check("VN-X-001", "x", "A question?", never)
+        answer = failed("rights are missing", evidence="refused: create clusterroles", fix="mend it")
+        return Report((Outcome(check, answer, exit_code=1),), 0.1)
+
+    monkeypatch.setattr("vnodectl.checks.catalog.run_upgrade_checks", checks)
+    assert upgrade() == 1
+    told = capsys.readouterr().err
+    assert "error: VN-X-001: rights are missing (refused: create clusterroles)\nhint: mend it" in told

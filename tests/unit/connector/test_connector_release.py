@@ -16,7 +16,8 @@ from vnodectl.connector.plan import Facts, Plan, make_plan
 from vnodectl.connector.redact import redactor
 from vnodectl.connector.release import Installed, install, render
 from vnodectl.connector.settings import Settings
-from vnodectl.errors import EXIT_FAILED, EXIT_TIMEOUT, UsageError
+from vnodectl.errors import EXIT_FAILED, EXIT_TIMEOUT, UsageError, VnodectlError
+from vnodectl.kube.errors import Forbidden
 
 SECRET = "planted-secret"
 SECRETS = "/api/v1/namespaces/vnode-system/secrets"
@@ -267,3 +268,53 @@ async def test_a_node_that_an_unfinished_removal_cordoned_is_back_in_service(
     await cordon(kube, connector.node)
     (result,) = await carry_out(kube, made)
     assert result.node.endswith("is Ready")
+
+
+async def test_a_namespace_that_a_removal_takes_away_meanwhile_is_made_again(
+    kube: Any, helm_program: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan()
+    deployment(kube, made.connectors[0].release)
+    kube.put(NAMESPACE)
+    create = kube.create
+    refused: list[str] = []
+
+    async def refuse_once(path: str, body: Any, params: Any = None, **options: Any) -> Any:
+        if path.endswith("/leases") and not refused:
+            refused.append(path)
+            del kube.objects[NAMESPACE]
+            raise Forbidden(403, "Forbidden", "namespace vnode-system is being terminated")
+        return await create(path, body, params, **options)
+
+    monkeypatch.setattr(kube, "create", refuse_once)
+    (result,) = await carry_out(kube, made, wait=False)
+    assert result.ok, result
+    assert refused
+    assert NAMESPACE in kube.objects
+
+
+@pytest.mark.parametrize(
+    ("group", "pods", "moves"),
+    [("rg", True, True), ("RG", True, True), ("old", False, True), ("old", True, False)],
+)
+async def test_container_groups_are_not_left_behind_in_another_place(
+    group: str, pods: bool, moves: bool, kube: Any, helm_program: Any
+) -> None:
+    made = plan()
+    (connector,) = made.connectors
+    place = {"AZURE_SUBSCRIPTION_ID": "sub", "VNODECTL_ACI_RESOURCE_GROUP": group}
+    env = [{"name": name, "value": value} for name, value in place.items()]
+    kube.put(
+        f"/apis/apps/v1/namespaces/vnode-system/deployments/{connector.release}",
+        metadata={"labels": {"app.kubernetes.io/part-of": "vnodectl"}},
+        spec={"template": {"spec": {"containers": [{"env": env}]}}},
+    )
+    if pods:
+        kube.put("/api/v1/namespaces/default/pods/web", spec={"nodeName": connector.node}, status={})
+    if moves:
+        (result,) = await carry_out(kube, made, wait=False)
+        assert result.ok, result
+    else:
+        with pytest.raises(VnodectlError, match="makes its container groups in sub/old; in sub/rg"):
+            await carry_out(kube, made, wait=False)
+        assert helm_program.calls("upgrade") == []

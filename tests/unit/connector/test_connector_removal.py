@@ -284,7 +284,17 @@ async def test_without_azure_it_says_that_groups_were_not_looked_at(installed: A
 async def test_a_cloud_that_does_not_answer_is_a_failure(installed: Any, azure: FakeAzure) -> None:
     azure.broken = True
     (result,) = await carry_out(installed, plan(), azure)
-    assert (result.ok, result.exit_code) == (False, 5)
+    assert (result.ok, result.gone, result.exit_code) == (False, True, 5)
+    assert result.message == "it is removed; what it left in rg is not known: Azure did not answer"
+    assert "--aci-resource-group rg --delete-groups" in result.hint
+
+
+async def test_the_namespace_goes_although_the_cloud_does_not_answer(
+    installed: Any, azure: FakeAzure
+) -> None:
+    azure.broken = True
+    await carry_out(installed, plan(os_type="Both"), azure)
+    assert NAMESPACE not in installed.objects
 
 
 async def test_a_failed_uninstall_is_a_failure(installed: Any, helm_program: Any) -> None:
