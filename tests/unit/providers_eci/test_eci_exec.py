@@ -90,9 +90,13 @@ async def _server(
         await runner.cleanup()
 
 
+PLAIN = ("x",) * 17
+"""Too many words for the shell that ends a command's stdin: what is sent is what was typed."""
+
+
 async def _run(groups: FakeGroups, kubectl: Kubectl, *command: str) -> int:
     async with asyncio.timeout(15):
-        return await eci_exec.run(groups, "eci-1", "main", command or ("x",), kubectl)  # type: ignore[arg-type]
+        return await eci_exec.run(groups, "eci-1", "main", command or PLAIN, kubectl)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("protocol", ["v5.channel.k8s.io", "v4.channel.k8s.io"])
