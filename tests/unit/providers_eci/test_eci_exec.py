@@ -115,8 +115,8 @@ async def test_channels_of_an_agreed_protocol(tmp_path: Path, protocol: str) -> 
 
     kubectl = Kubectl(b"typed")
     async with _server(tmp_path, serve, (protocol,)) as groups:
-        assert await _run(groups, kubectl, "ls", "-l") == 0
-        assert groups.asked == [(("eci-1", "main", ("ls", "-l")), {"tty": False, "stdin": True})]
+        assert await _run(groups, kubectl) == 0
+        assert groups.asked == [(("eci-1", "main", PLAIN), {"tty": False, "stdin": True})]
     assert (kubectl.stdout, kubectl.stderr) == (b"out", b"err")
     assert got == [b"\x00typed", b"\xff\x00"][: len(got)]
     assert len(got) == (2 if protocol.startswith("v5") else 1)
