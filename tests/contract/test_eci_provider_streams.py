@@ -139,6 +139,78 @@ async def test_the_end_of_what_is_typed_is_told_where_the_protocol_can() -> None
     assert kubectl.stdout == b"one\nno end"
 
 
+class Real(Talking):
+    """Runs commands here. Nobody tells it that its stdin has ended."""
+
+    async def exec(self, name: str, container: str, command: Sequence[str], session: Session) -> int:
+        self.commands.append(tuple(command))
+        pipe = asyncio.subprocess.PIPE
+        try:
+            process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+        except FileNotFoundError as error:
+            raise EngineError(str(error)) from error
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+
+        async def feed(stdin: asyncio.StreamWriter) -> None:
+            while True:
+                stdin.write(await session.read_stdin())
+                await stdin.drain()
+
+        feeding = asyncio.create_task(feed(process.stdin))
+        while data := await process.stdout.read(1000):
+            await session.write_stdout(data)
+        if data := await process.stderr.read():
+            await session.write_stderr(data)
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+        return await process.wait()
+
+
+async def test_a_command_that_reads_all_its_input_ends_whatever_the_protocol() -> None:
+    engine, kubectl = Real(), Kubectl(bytes(range(256)) * 300, b"no newline")
+    script = 'cat; echo "$1" >&2; exit 4'
+    assert await _exec(engine, ["sh", "-c", script, "x", "it's $1"], kubectl) == 4
+    assert kubectl.stdout == bytes(range(256)) * 300 + b"no newline"
+    assert kubectl.stderr == b"it's $1\n"
+    assert len(engine.commands) == 1
+
+
+async def test_a_command_that_leaves_its_input_unread_ends_all_the_same() -> None:
+    class Patient(Kubectl):
+        async def read_stdin(self) -> bytes:
+            return await super().read_stdin() or await asyncio.Event().wait() or b""
+
+    assert await _exec(Real(), ["sh", "-c", "head -c 1 >&2; exit 5"], Patient(b"abc")) == 5
+
+
+@pytest.mark.parametrize("framing", ["channel", "raw"])
+async def test_without_any_agreed_protocol_a_fed_command_ends_too(framing: str) -> None:
+    kubectl = Kubectl(b"one\n")
+    assert await _exec(Real(), ["cat"], kubectl, streamProtocols=[], streamFraming=framing) == 0
+    assert kubectl.stdout == b"one\n"
+
+
+async def test_an_image_without_a_shell_runs_the_command_itself_once() -> None:
+    class Bare(Talking):
+        async def exec(self, name: str, container: str, command: Sequence[str], session: Session) -> int:
+            if command[0] == "/bin/sh":
+                raise EngineError("no such file: /bin/sh")
+            return await super().exec(name, container, command, session)
+
+    engine, kubectl = Bare(), Kubectl(b"one\n", b"end\n")
+    assert await _exec(engine, ["cat"], kubectl) == 0
+    assert (kubectl.stdout, engine.commands) == (b"one\n", [("cat",)])
+
+
+async def test_a_command_of_the_most_words_is_run_as_it_is() -> None:
+    engine = Talking()
+    words = ["cat", *["x"] * 19]
+    assert await _exec(engine, words, Kubectl(b"end\n")) == 0
+    assert engine.commands == [tuple(words)]
+
+
 async def test_the_terminal_s_size_is_told() -> None:
     kubectl = Kubectl(tty=True, size=TerminalSize(132, 43))
     assert await _exec(Talking(), ["size"], kubectl) == 0

@@ -49,9 +49,9 @@ _FIELDS = """\
   counterpart: each group runs in a virtual machine of its own.
 - **Logs**: the last 2,000 lines, or 1 MiB; `logs -f` asks again every few seconds. A container that
   prints more than that between two looks loses the oldest of it.
-- **exec** takes arguments, a terminal and its size, and gives the exit code. The end of what is typed
-  can only be told where ECI's end agrees to `v5.channel.k8s.io`. **attach** shows what is printed and
-  takes no input.
+- **exec** takes arguments, a terminal and its size, and gives the exit code. The end of its input is told
+  to a command of up to 16 words in an image with `/bin/sh` and `base64`; to any other only where ECI's end
+  agrees to `v5.channel.k8s.io`. **attach** shows what is printed and takes no input.
 - **port-forward** goes straight to the pod's address: its security group must let the connector in.
 - Variables from Secrets are hidden in ECI's console and API; those of init containers cannot be.
 """

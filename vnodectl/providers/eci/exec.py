@@ -2,9 +2,9 @@
 
 ExecContainerCommand takes the argument list as it is (20 words of 256 characters, by its documents) and gives
 the address of a WebSocket, which carries what a kubelet's does: one byte that names the channel, then its
-bytes (`v5.channel.k8s.io`, or v4 which cannot end stdin). A server that agrees to none of them speaks the
-oldest form, with channels but no word about a command that ended well, or sends bytes without channels; its
-first message tells.
+bytes (`v5.channel.k8s.io`, or v4 which cannot end stdin: see `stdin`). A server that agrees to none of them
+speaks the oldest form, with channels but no word about a command that ended well, or sends bytes without
+channels; its first message tells.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from vnodectl.clouds.alibaba.errors import unreachable
 from vnodectl.errors import VnodectlError
 from vnodectl.providers.eci.failures import of_request, reason
 from vnodectl.providers.eci.groups import Groups
+from vnodectl.providers.eci.stdin import END, Marked, encoded, wrapped
 from vnodectl.runtime.provider import NotFound, ProviderError, Streams, Unsupported
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ STDIN, STDOUT, STDERR, STATUS, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 _FAILED = re.compile(rb"exit (?:code|status):? *(\d+)")
 """How the oldest form says that a command failed."""
 
+_CANNOT_START = "ExecFailed"
 _FIRST_MESSAGE = 2.0
 """Seconds to wait for a message that shows whether there are channels, before stdin is sent."""
 
@@ -41,9 +44,37 @@ async def run(groups: Groups, group_id: str, container: str, command: Sequence[s
     """The exit code; 0 where the far end does not tell it. Raises ProviderError."""
     if not command:
         raise Unsupported("there is no command to run")
+    if streams.wants_stdin and not streams.tty:
+        marked = Marked(secrets.token_hex(8))
+        if (words := wrapped(command, marked.nonce)) is not None:
+            with suppress(_NotStarted):
+                return await _run(groups, group_id, container, words, streams, marked)
+    return await _run(groups, group_id, container, command, streams, None)
+
+
+class _NotStarted(Exception):
+    """The image has not what it takes to end a command's stdin; nothing was run."""
+
+
+async def _run(
+    groups: Groups,
+    group_id: str,
+    container: str,
+    command: Sequence[str],
+    streams: Streams,
+    marked: Marked | None,
+) -> int:
     uri = await _address(groups, group_id, container, command, streams)
     async with _open(groups, uri) as socket:
-        return await _Session(socket, streams).run()
+        try:
+            code = await _Session(socket, streams, marked).run()
+        except ProviderError as error:
+            if marked is not None and not marked.begun and error.reason == _CANNOT_START:
+                raise _NotStarted from error
+            raise
+    if marked is not None and not marked.begun:
+        raise _NotStarted
+    return code
 
 
 async def _address(
@@ -79,9 +110,11 @@ async def _open(groups: Groups, uri: str) -> AsyncIterator[aiohttp.ClientWebSock
 class _Session:
     socket: aiohttp.ClientWebSocketResponse
     streams: Streams
+    marked: Marked | None = None
     framed: bool | None = None
     code: int | None = None
     _decided: asyncio.Event = field(default_factory=asyncio.Event)
+    _begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> int:
         if self.socket.protocol in PROTOCOLS:
@@ -94,10 +127,17 @@ class _Session:
                 if self.framed is None and data:
                     self._decide(framed=data[0] in {STDOUT, STDERR, STATUS})
                 await self._show(data)
+                if self.marked is not None and self.marked.code is not None and self.code is None:
+                    self.code = self.marked.code
+                    # It has ended, maybe without reading all its input: let go of who feeds it.
+                    senders[0].cancel()
+                    await self._send(STDIN, END)
         finally:
             for sender in senders:
                 sender.cancel()
             await asyncio.gather(*senders, return_exceptions=True)
+        if self.marked is not None and self.marked.code is not None:
+            return self.marked.code
         if self.code is None and not self._ended_well():
             raise ProviderError("ExecBroken", "the connection to the container was lost")
         return self.code or 0
@@ -116,17 +156,32 @@ class _Session:
 
     async def _show(self, data: bytes) -> None:
         if not self.framed:
-            await self.streams.write_stdout(data)
+            await self._show_output(data)
             return
         channel, payload = data[0] if data else STDOUT, data[1:]
         if channel == STDOUT and payload:
-            await self.streams.write_stdout(payload)
-        elif channel == STDERR and payload:
+            await self._show_output(payload)
+        elif channel == STDERR and payload and (self.marked is None or self.marked.begun):
             await self.streams.write_stderr(payload)
         elif channel == STATUS and payload:
             self.code = exit_code(payload)
 
+    async def _show_output(self, data: bytes) -> None:
+        if self.marked is not None:
+            data = self.marked.feed(data)
+            if self.marked.begun:
+                self._begun.set()
+        if data:
+            await self.streams.write_stdout(data)
+
     async def _type(self) -> None:
+        if self.marked is not None:
+            await self._begun.wait()
+            while data := await self.streams.read_stdin():
+                for line in encoded(data):
+                    await self._send(STDIN, line)
+            await self._send(STDIN, END)
+            return
         await self._channels_known()
         if not self.streams.wants_stdin:
             return
@@ -172,7 +227,7 @@ def exit_code(status: bytes) -> int:
         if found := _FAILED.search(status):
             return int(found[1])
         message = status.decode(errors="replace")
-    raise ProviderError("ExecFailed", message)
+    raise ProviderError(_CANNOT_START, message)
 
 
 async def _receive(socket: aiohttp.ClientWebSocketResponse) -> bytes | None:
