@@ -18,9 +18,10 @@ from vnodectl.cli.ask import confirm
 from vnodectl.cli.check_context import Wishes, open_context
 from vnodectl.cli.inputs import gather, patterns, selection
 from vnodectl.cli.options import RUN, option
-from vnodectl.cli.output import note, printable, progress, warn, write_json, write_table
+from vnodectl.cli.output import note, progress, warn, write_json, write_table
 from vnodectl.cli.run import log_to_stderr, run
 from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
+from vnodectl.plain import printable
 
 if TYPE_CHECKING:
     from vnodectl.checks.mending import Mended

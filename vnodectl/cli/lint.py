@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,9 +16,10 @@ from vnodectl.cli import options
 from vnodectl.cli.inputs import azure_settings, gather
 from vnodectl.cli.lint_files import read_files
 from vnodectl.cli.options import CLUSTER, RUN, option
-from vnodectl.cli.output import note, write_json, write_table
+from vnodectl.cli.output import note, write_document, write_json, write_table
 from vnodectl.cli.run import log_to_stderr, run
 from vnodectl.errors import EXIT_OK, UsageError, VnodectlError
+from vnodectl.plain import one_line
 
 if TYPE_CHECKING:
     from vnodectl.cli.lint_files import Files
@@ -333,28 +333,21 @@ async def _azure(stack: AsyncExitStack, settings: Settings) -> CloudSays | None:
 
 def _show(report: Report, output: LintFormat, notes: Sequence[str]) -> None:
     from vnodectl.lint import render
-    from vnodectl.lint.plain import plain
 
     for text in notes:
-        note(plain(text))
+        note(one_line(text))
     for what, reason in report.unread if output is not LintFormat.TABLE else ():
-        note(plain(f"not looked at: {what}: {reason}"))
+        note(one_line(f"not looked at: {what}: {reason}"))
     for code, reason in report.skipped if report.pods else ():
-        note(plain(f"skipped {code}: {reason}"))
+        note(one_line(f"skipped {code}: {reason}"))
     if output is LintFormat.JSON:
-        sys.stdout.write(_json(report.document()))
+        write_document(report.document())
     elif output is LintFormat.SARIF:
-        sys.stdout.write(_json(render.sarif(report)))
+        write_document(render.sarif(report))
     elif output is LintFormat.JUNIT:
         sys.stdout.write(_junit(report))
     else:
         sys.stdout.write(render.table(report))
-
-
-def _json(document: dict[str, Any]) -> str:
-    from vnodectl.lint.plain import plain_json
-
-    return plain_json(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
 
 
 def _junit(report: Report) -> str:

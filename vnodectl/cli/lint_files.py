@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vnodectl.errors import UsageError
-from vnodectl.lint.plain import plain
+from vnodectl.plain import one_line
 
 if TYPE_CHECKING:
     from vnodectl.lint.documents import Source, Unreadable
@@ -48,7 +48,7 @@ def read_files(names: Sequence[str]) -> Files:
             inside = name != "-" and Path(name).is_dir()
             kubernetes, nothing = _directory(files, name) if inside else _named(files, name)
         except OSError as error:
-            raise UsageError(f"{plain(name)}: {error.strerror}") from error
+            raise UsageError(f"{one_line(name)}: {error.strerror}") from error
         if not kubernetes and found == len(files.findings):
             shown = "standard input" if name == "-" else name
             files.notes.append(f"nothing to look at in {shown}: {nothing}")

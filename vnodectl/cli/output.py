@@ -7,7 +7,6 @@ Rich is only loaded when a table or a spinner is drawn: help and completion neve
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TextIO
 
 from vnodectl.errors import VnodectlError
+from vnodectl.plain import json_text, one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,8 +26,6 @@ SCHEMA_VERSION = 1
 
 _ANY_WIDTH = 4096
 
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
-
 
 class Format(StrEnum):
     """How a result is printed."""
@@ -36,20 +34,14 @@ class Format(StrEnum):
     JSON = "json"
 
 
-def printable(text: str) -> str:
-    """The text with every control character made visible: they move cursors, set titles and colours."""
-    return text.translate(_CONTROLS)
-
-
 def write_json(kind: str, fields: dict[str, Any]) -> None:
     """One document on stdout: `{"schemaVersion": 1, "kind": kind, …fields}`."""
-    document = {"schemaVersion": SCHEMA_VERSION, "kind": kind, **fields}
-    text = json.dumps(document, indent=2, ensure_ascii=False)
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:  # bytes of a path that are no text, or a terminal without UTF-8
-        text = json.dumps(document, indent=2)
-    sys.stdout.write(text + "\n")
+    write_document({"schemaVersion": SCHEMA_VERSION, "kind": kind, **fields})
+
+
+def write_document(document: dict[str, Any]) -> None:
+    """A document that has its own form on stdout."""
+    sys.stdout.write(json_text(document, sys.stdout.encoding or "utf-8"))
 
 
 def write_failure(exit_code: int, message: str, hint: str) -> None:
@@ -66,7 +58,7 @@ def write_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for header in headers:
         table.add_column(header, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(" ".join(printable(cell).splitlines())) for cell in row))
+        table.add_row(*(Text(" ".join(map(one_line, cell.split("\n")))) for cell in row))
     output = console(sys.stdout)
     with output.capture() as captured:
         output.print(table)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from vnodectl import __version__
 from vnodectl.lint.catalogue import RULES
 from vnodectl.lint.model import JSON, Finding, Report, Severity
-from vnodectl.lint.plain import plain
+from vnodectl.plain import one_line
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _WIDEST = 500
@@ -24,20 +24,20 @@ def table(report: Report) -> str:
     file = None
     for one in report.findings:
         if one.file != file:
-            lines += [*([""] if lines else []), plain(one.file)]
+            lines += [*([""] if lines else []), one_line(one.file)]
             file = one.file
         place = ": ".join(filter(None, (str(one.line or ""), _short(one.path))))
         lines.append(f"  {one.severity.value:<7}  {one.code}  {place}")
         lines.append(f"           {_short(one.message)}")
         if one.suggestion:
-            lines.append(f"           fix: {plain(one.suggestion)}")
+            lines.append(f"           fix: {one_line(one.suggestion)}")
     lines += [""] if lines else []
-    lines += [plain(f"not looked at: {what}: {reason}") for what, reason in report.unread]
+    lines += [one_line(f"not looked at: {what}: {reason}") for what, reason in report.unread]
     return "\n".join([*lines, summary(report)]) + "\n"
 
 
 def _short(text: str) -> str:
-    shown = plain(text)
+    shown = one_line(text)
     return shown if len(shown) <= _WIDEST else f"{shown[: _WIDEST - 1]}…"
 
 

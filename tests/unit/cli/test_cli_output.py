@@ -56,7 +56,7 @@ def test_json_is_one_document_with_a_schema_version(capsys: pytest.CaptureFixtur
 
 
 ODD = "\x1b[31mred\x1b[0m\x9b1m\x07\r [bold]x[/bold] 日本"
-SHOWN = r"\x1b[31mred\x1b[0m\x9b1m\x07\x0d [bold]x[/bold] 日本"
+SHOWN = r"\x1b[31mred\x1b[0m\x9b1m\x07\r [bold]x[/bold] 日本"
 
 
 def test_what_clusters_and_clouds_say_is_only_text_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

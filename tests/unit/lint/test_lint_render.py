@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
 from vnodectl.lint.catalogue import RULES
 from vnodectl.lint.model import Finding, Report, Severity
-from vnodectl.lint.plain import plain, plain_json
 from vnodectl.lint.render import sarif, summary, table, uri
 
 ERROR = Finding(
@@ -97,13 +95,6 @@ def test_what_users_wrote_cannot_write_on_their_terminal() -> None:
         "1 error, 3 suppressed (2 objects, 1 for virtual nodes), but not everything was looked at",
     ]
     assert all(line.isprintable() for line in text.splitlines())
-    assert plain("Grüße, 世界 [red]") == "Grüße, 世界 [red]"
-
-
-def test_json_of_it_means_the_same_and_can_be_encoded() -> None:
-    text = plain_json(json.dumps({EVIL: "世界\u007f"}, ensure_ascii=False, indent=1))
-    assert json.loads(text) == {EVIL: "世界\u007f"}
-    assert all(line.isprintable() for line in text.encode().decode().splitlines())
 
 
 def test_what_is_very_long_is_cut_in_the_table() -> None:
