@@ -250,10 +250,11 @@ def _lost(status: JSON, now: str) -> JSON:
 def _conditions(pod: JSON, status: JSON, extra: Iterable[JSON], now: str) -> list[JSON]:
     spec = pod["spec"]
     ended = status["phase"] in ("Succeeded", "Failed")
-    init_done = all(
-        container.get("restartPolicy") == "Always" or _completed(status, container["name"])
+    uninitialized = [
+        container["name"]
         for container in spec.get("initContainers") or ()
-    )
+        if not _initialized(status, container)
+    ]
     started = any("waiting" not in (one.get("state") or {}) for one in status["containerStatuses"])
     unready = [one["name"] for one in status["containerStatuses"] if not one.get("ready")]
     old = {one["type"]: one for one in (pod.get("status") or {}).get("conditions") or ()}
@@ -270,9 +271,13 @@ def _conditions(pod: JSON, status: JSON, extra: Iterable[JSON], now: str) -> lis
     gated = why
     if not why and gates:
         gated = {"reason": "ReadinessGatesNotReady", "message": f"readiness gates not ready: {gates}"}
+    initialized: JSON = {"type": "Initialized", "status": "True"}
+    if uninitialized and not started and status["phase"] != "Succeeded":
+        incomplete = f"containers with incomplete status: [{' '.join(uninitialized)}]"
+        initialized |= {"status": "False", "reason": "ContainersNotInitialized", "message": incomplete}
     wanted: list[JSON] = [
         {"type": "PodReadyToStartContainers", "status": _truth(started or bool(status.get("podIP")))},
-        {"type": "Initialized", "status": _truth((init_done and started) or status["phase"] == "Succeeded")},
+        initialized,
         {"type": "ContainersReady", "status": _truth(not unready and not ended), **why},
         {
             "type": "Ready",
@@ -295,9 +300,12 @@ def _conditions(pod: JSON, status: JSON, extra: Iterable[JSON], now: str) -> lis
     return wanted
 
 
-def _completed(status: JSON, name: str) -> bool:
+def _initialized(status: JSON, container: JSON) -> bool:
+    """Whether an init container has done its part: a side-car has started, any other has ended well."""
     for one in status.get("initContainerStatuses") or ():
-        if one["name"] == name:
+        if one["name"] == container["name"]:
+            if container.get("restartPolicy") == "Always":
+                return bool(one.get("started"))
             ended = (one.get("state") or {}).get("terminated") or {}
             return ended.get("exitCode") == 0
     return False

@@ -99,6 +99,39 @@ def test_running_and_ready_has_the_standard_conditions_and_addresses():
     }
 
 
+INITIALIZED = {"type": "Initialized", "status": "True"}
+NOT_INITIALIZED = {
+    "type": "Initialized",
+    "status": "False",
+    "reason": "ContainersNotInitialized",
+    "message": "containers with incomplete status: [i]",
+}
+
+
+@pytest.mark.parametrize(
+    ("init", "status", "expected"),
+    [
+        (None, None, INITIALIZED),
+        ({}, {"state": {"waiting": {"reason": "PodInitializing"}}}, NOT_INITIALIZED),
+        ({}, {"state": RUNNING}, NOT_INITIALIZED),
+        ({}, {"state": ended(1)}, NOT_INITIALIZED),
+        ({}, {"state": ended(0)}, INITIALIZED),
+        ({"restartPolicy": "Always"}, {"state": RUNNING, "started": False}, NOT_INITIALIZED),
+        ({"restartPolicy": "Always"}, {"state": RUNNING, "started": True}, INITIALIZED),
+    ],
+)
+def test_a_pod_is_initialized_once_its_init_containers_are_done(init, status, expected):
+    """As in a kubelet: whatever the images of the other containers are waiting for."""
+    waiting = container(state={"waiting": {"reason": "ImagePullBackOff"}})
+    made, seen = pod(), {"containerStatuses": [waiting]}
+    if init is not None:
+        made["spec"]["initContainers"] = [{"name": "i", **init}]
+        seen["initContainerStatuses"] = [{**container("i"), **status}]
+    found = compute(made, seen, now=NOW, host_ips=("h",))["conditions"]
+    shown = next(one for one in found if one["type"] == "Initialized")
+    assert {key: value for key, value in shown.items() if "Time" not in key} == expected
+
+
 def test_what_the_server_already_says_needs_no_patch_and_times_are_kept():
     seen = {"podIP": "10.1.0.1", "containerStatuses": [container(state=RUNNING, ready=True)]}
     stored = pod(compute(pod(), seen, now=NOW, host_ips=("h",)))
