@@ -352,8 +352,23 @@ def test_names_that_yaml_takes_for_something_else_stay_text(
     control_plane: Shell, repository: Path, name: str
 ) -> None:
     chart = str(repository / "charts" / "vnode-connector")
-    given = json.dumps(values(connector={"name": name}, osType="Linux"))
+    given = json.dumps(
+        values(
+            connector={"name": name},
+            osType="Linux",
+            node={"name": name},
+            priorityClassName=name,
+            clusterDns={"domain": name},
+        )
+    )
     done = control_plane.run("helm", "template", "123", chart, "--values", "-", stdin=given)
     manifests = [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
     assert one(manifests, "Deployment", "123")["metadata"]["labels"]["vnodectl.io/connector"] == name
     assert {type(manifest["metadata"]["name"]) for manifest in manifests} == {str}
+    labels = [manifest["metadata"]["labels"] for manifest in manifests]
+    assert {type(value) for each in labels for value in each.values()} == {str}
+    assert one(manifests, "Deployment", "123")["metadata"]["annotations"]["vnodectl.io/node"] == name
+    spec = one(manifests, "Deployment", "123")["spec"]["template"]["spec"]
+    told = {each["name"]: each.get("value") for each in spec["containers"][0]["env"]}
+    assert (told["VNODECTL_NODE_NAME"], told["VNODECTL_CLUSTER_DOMAIN"]) == (name, name)
+    assert spec["priorityClassName"] == name

@@ -3,7 +3,7 @@
 {{- $alibaba := .Values.alibaba -}}
 {{- $identity := $alibaba.identity -}}
 - name: ALIBABA_CLOUD_REGION_ID
-  value: {{ $alibaba.region }}
+  value: {{ $alibaba.region | quote }}
 - name: ECI_VSWITCH
   value: {{ join "," $alibaba.vswitches | quote }}
 - name: ECI_SECURITY_GROUP
@@ -31,7 +31,7 @@
 - name: ALIBABA_CLOUD_SECURITY_TOKEN
   valueFrom:
     secretKeyRef:
-      name: {{ include "vnode.secret" . }}
+      name: {{ include "vnode.secret" . | quote }}
       key: securityToken
 {{- end }}
 {{- else if eq $identity.type "ramRole" }}
@@ -65,7 +65,7 @@
 {{- if eq $type "accessKey" }}
 - name: alibaba
   secret:
-    secretName: {{ include "vnode.secret" . }}
+    secretName: {{ include "vnode.secret" . | quote }}
     defaultMode: 0444
     items:
       - key: accessKeySecret

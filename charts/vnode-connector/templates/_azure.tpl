@@ -35,7 +35,7 @@
 - name: VNODECTL_ACI_RESOURCE_GROUP
   value: {{ $azure.resourceGroup | quote }}
 - name: VNODECTL_ACI_REGION
-  value: {{ $azure.region }}
+  value: {{ $azure.region | quote }}
 {{- with $azure.owner }}
 - name: VNODECTL_CLUSTER
   value: {{ . | quote }}
@@ -48,7 +48,7 @@
   value: {{ $azure.publicIp | quote }}
 {{- with $azure.gpuSku }}
 - name: VNODECTL_ACI_GPU_SKU
-  value: {{ . }}
+  value: {{ . | quote }}
 {{- end }}
 {{- with $azure.zone }}
 - name: VNODECTL_ACI_ZONE
@@ -84,7 +84,7 @@
 - name: VNODECTL_ACI_LOG_ANALYTICS_KEY
   valueFrom:
     secretKeyRef:
-      name: {{ required "azure.logAnalytics.existingSecret has the workspace's key" $azure.logAnalytics.existingSecret }}
+      name: {{ required "azure.logAnalytics.existingSecret has the workspace's key" $azure.logAnalytics.existingSecret | quote }}
       key: workspaceKey
 {{- end }}
 {{- end -}}
@@ -112,7 +112,7 @@
 {{- if eq $type "servicePrincipal" }}
 - name: azure
   secret:
-    secretName: {{ include "vnode.secret" . }}
+    secretName: {{ include "vnode.secret" . | quote }}
     defaultMode: 0444
     items:
       {{- $key := ternary "clientCertificate" "clientSecret" (eq .Values.azure.identity.credential "certificate") }}

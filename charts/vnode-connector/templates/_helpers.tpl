@@ -31,7 +31,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 vnodectl.io/connector: {{ .Values.connector.name | quote }}
 vnodectl.io/os: {{ .Values.osType | lower }}
 vnodectl.io/cloud: {{ .Values.cloud }}
-vnodectl.io/region: {{ include "vnode.region" . }}
+vnodectl.io/region: {{ include "vnode.region" . | quote }}
 {{- end -}}
 
 {{- define "vnode.region" -}}
