@@ -260,6 +260,14 @@ async def test_stdin_that_is_used_once_ends_with_its_session(engine, shell):
     assert session.stdout == b"all of it\nend\n"
 
 
+async def test_the_last_lines_of_output_without_an_end_of_line(engine, shell):
+    await engine.create(group(shell("echo one; echo two; printf b"), restart_policy=RestartPolicy.NEVER))
+    await until(engine, lambda status: status.phase is GroupPhase.SUCCEEDED)
+    assert await log_of(engine, tail=1) == b"b"
+    assert await log_of(engine, tail=2) == b"two\nb"
+    assert await log_of(engine, tail=9) == b"one\ntwo\nb"
+
+
 async def test_following_a_log_ends_with_the_container(engine, shell):
     await engine.create(group(shell("echo first; sleep 0.5; echo last"), restart_policy=RestartPolicy.NEVER))
     await until_web(engine, runs)
