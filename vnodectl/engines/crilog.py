@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from typing import BinaryIO
 from vnodectl.engines.api import LogQuery
 
 POLL = 0.2  # seconds between looks at a file that is followed
+_STAMP = re.compile(rb"(.{19})(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 BLOCK = 64 * 1024  # bytes: what is read at once backwards, and about what is given at once
 
 
@@ -29,8 +31,7 @@ class LogWriter:
 
     def write(self, stream: str, line: bytes) -> None:
         tag = b"F" if line.endswith(b"\n") else b"P"
-        stamp = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="microseconds")
-        head = f"{stamp.replace('+00:00', 'Z')} {stream} ".encode()
+        head = f"{stamp(self._now())} {stream} ".encode()
         self._file.write(head + tag + b" " + line.removesuffix(b"\n") + b"\n")
 
     def close(self) -> None:
@@ -89,7 +90,7 @@ class _Show:
             return b""
         stamped = self._timestamps and self._line_begins
         self._line_begins = not record.partial
-        return record.stamp + b" " + record.text if stamped else record.text
+        return _in_full(record.stamp) + b" " + record.text if stamped else record.text
 
 
 def _parse(raw: bytes) -> _Record | None:
@@ -100,6 +101,22 @@ def _parse(raw: bytes) -> _Record | None:
     stamp, stream, tag, text = fields
     partial = tag == b"P"
     return _Record(stamp, stream, partial, text.removesuffix(b"\n") if partial else text)
+
+
+def stamp(moment: float) -> str:
+    """Seconds since the epoch as a kubelet shows the time of a line: RFC 3339, UTC, nine decimals."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+
+
+def _in_full(stamp: bytes) -> bytes:
+    """The same for a record's own time, whatever its decimals and its time zone."""
+    if (match := _STAMP.fullmatch(stamp)) is None:
+        return stamp
+    whole, decimals, zone = match.groups(default=b"")
+    if zone not in (b"Z", b"+00:00"):
+        here = datetime.fromisoformat((whole + zone).decode())
+        whole = here.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
+    return b"%b.%bZ" % (whole, decimals.ljust(9, b"0"))
 
 
 def _time(record: _Record) -> float:

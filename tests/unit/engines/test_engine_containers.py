@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -205,7 +206,9 @@ async def test_a_group_runs_to_its_end(engine, shell):
     assert log.replace(b"problem\n", b"") == f"content\none\ntwo\nme {status.ip}\n/data\n".encode()
     assert b"problem\n" in log
     assert await log_of(engine, tail=0) == b""
-    assert b"T" in (await log_of(engine, timestamps=True)).split()[0]
+    stamp = (await log_of(engine, timestamps=True)).split()[0].decode()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", stamp)
+    assert not stamp.endswith(".000000000Z")
     assert await log_of(engine, since=4_000_000_000) == b""
 
 

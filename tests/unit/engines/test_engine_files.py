@@ -181,7 +181,7 @@ async def test_log_queries(log_file):
     assert await read(log_file, tail=2) == b"two 2\nlast"
     assert await read(log_file, tail=9) == b"one\ntwo 2\nlast"
     assert await read(log_file, since=102) == b"2\nlast"
-    assert (await read(log_file, timestamps=True)).startswith(b"1970-01-01T00:01:40.000000Z one\n")
+    assert (await read(log_file, timestamps=True)).startswith(b"1970-01-01T00:01:40.000000000Z one\n")
 
 
 async def test_streams_that_interleave_have_their_own_partial_lines(tmp_path):
@@ -197,6 +197,21 @@ async def test_a_line_in_parts_has_one_timestamp(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"T1 stdout P lo\nT2 stdout F ng\nT3 stdout F next\n")
     assert await read(path, timestamps=True) == b"T1 long\nT3 next\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (b"2026-11-27T20:34:43.613118116+00:00", b"2026-11-27T20:34:43.613118116Z"),
+        (b"2026-11-27T20:34:43.5Z", b"2026-11-27T20:34:43.500000000Z"),
+        (b"2026-11-27T20:34:43Z", b"2026-11-27T20:34:43.000000000Z"),
+        (b"2026-11-27T20:34:43.613118116+05:30", b"2026-11-27T15:04:43.613118116Z"),
+    ],
+)
+async def test_times_are_in_nanoseconds_and_utc(tmp_path, written, shown):
+    path = tmp_path / "log"
+    path.write_bytes(written + b" stdout F one\n")
+    assert await read(path, timestamps=True) == shown + b" one\n"
 
 
 async def test_what_is_still_being_written_is_left_for_later(tmp_path):
