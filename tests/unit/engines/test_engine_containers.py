@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -205,7 +206,9 @@ async def test_a_group_runs_to_its_end(engine, shell):
     assert log.replace(b"problem\n", b"") == f"content\none\ntwo\nme {status.ip}\n/data\n".encode()
     assert b"problem\n" in log
     assert await log_of(engine, tail=0) == b""
-    assert b"T" in (await log_of(engine, timestamps=True)).split()[0]
+    stamp = (await log_of(engine, timestamps=True)).split()[0].decode()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", stamp)
+    assert not stamp.endswith(".000000000Z")
     assert await log_of(engine, since=4_000_000_000) == b""
 
 
@@ -258,6 +261,14 @@ async def test_stdin_that_is_used_once_ends_with_its_session(engine, shell):
     async with asyncio.timeout(20):
         await engine.attach("g", "web", session)
     assert session.stdout == b"all of it\nend\n"
+
+
+async def test_the_last_lines_of_output_without_an_end_of_line(engine, shell):
+    await engine.create(group(shell("echo one; echo two; printf b"), restart_policy=RestartPolicy.NEVER))
+    await until(engine, lambda status: status.phase is GroupPhase.SUCCEEDED)
+    assert await log_of(engine, tail=1) == b"b"
+    assert await log_of(engine, tail=2) == b"two\nb"
+    assert await log_of(engine, tail=9) == b"one\ntwo\nb"
 
 
 async def test_following_a_log_ends_with_the_container(engine, shell):

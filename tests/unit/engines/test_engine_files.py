@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -179,7 +181,83 @@ async def test_log_queries(log_file):
     assert await read(log_file, tail=2) == b"two 2\nlast"
     assert await read(log_file, tail=9) == b"one\ntwo 2\nlast"
     assert await read(log_file, since=102) == b"2\nlast"
-    assert (await read(log_file, timestamps=True)).startswith(b"1970-01-01T00:01:40.000000Z one\n")
+    assert (await read(log_file, timestamps=True)).startswith(b"1970-01-01T00:01:40.000000000Z one\n")
+
+
+async def test_streams_that_interleave_have_their_own_partial_lines(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"T stdout F one\nT stdout P b\nT stderr F err\n")
+    assert await read(path) == b"one\nberr\n"
+    assert await read(path, tail=1) == b"err\n"
+    assert await read(path, tail=2) == b"berr\n"
+    assert await read(path, tail=3) == b"one\nberr\n"
+
+
+async def test_a_line_in_parts_has_one_timestamp(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"T1 stdout P lo\nT2 stdout F ng\nT3 stdout F next\n")
+    assert await read(path, timestamps=True) == b"T1 long\nT3 next\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (b"2026-11-27T20:34:43.613118116+00:00", b"2026-11-27T20:34:43.613118116Z"),
+        (b"2026-11-27T20:34:43.5Z", b"2026-11-27T20:34:43.500000000Z"),
+        (b"2026-11-27T20:34:43Z", b"2026-11-27T20:34:43.000000000Z"),
+        (b"2026-11-27T20:34:43.613118116+05:30", b"2026-11-27T15:04:43.613118116Z"),
+    ],
+)
+async def test_times_are_in_nanoseconds_and_utc(tmp_path, written, shown):
+    path = tmp_path / "log"
+    path.write_bytes(written + b" stdout F one\n")
+    assert await read(path, timestamps=True) == shown + b" one\n"
+
+
+async def test_what_is_still_being_written_is_left_for_later(tmp_path):
+    path = tmp_path / "log"
+    done = False
+    path.write_bytes(b"T stdout F one\nT stdout F tw")
+    assert await read(path, tail=1) == b"one\n"
+    lines = read_log(path, LogQuery(follow=True, tail=0), lambda: done)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(anext(lines))
+        await asyncio.sleep(0)
+        with path.open("ab") as file:
+            file.write(b"o\n")
+    assert task.result() == b"two\n"
+    done = True
+    assert [line async for line in lines] == []
+
+
+async def test_damaged_records_are_left_out(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"T stdout F one\n\0\0\nT stdout F two\n")
+    assert await read(path) == b"one\ntwo\n"
+    assert await read(path, tail=2) == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("size", [1, 100, 40_000])
+async def test_a_long_log_is_never_in_memory_as_a_whole(tmp_path, size):
+    """Records that fill blocks, and such as are longer than one."""
+    path = tmp_path / "log"
+    count = min(20_000, 4_000_000 // size)
+    with path.open("wb") as file:
+        for number in range(count):
+            file.write(b"T stdout F %08d%s\n" % (number, b"x" * size))
+    tracemalloc.start()
+    try:
+        for tail in (None, 3, count - 1):
+            [total, last] = [0, b""]
+            async for chunk in read_log(path, LogQuery(tail=tail), lambda: True):
+                total += len(chunk)
+                last = chunk
+            shown = count if tail is None else tail
+            assert total == shown * (size + 9)
+            assert last.endswith(b"%08d%s\n" % (count - 1, b"x" * size))
+        assert tracemalloc.get_traced_memory()[1] < 1_500_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_following_a_log_ends_with_the_program(log_file):

@@ -176,7 +176,7 @@ async def test_logs_and_exec_say_that_nothing_runs(engine, clock):
     assert b"simulated" in log
     assert len(log.splitlines()) == 2
     tail = b"".join([line async for line in engine.logs("g", "web", LogQuery(tail=1, timestamps=True))])
-    assert tail.startswith(b"2023-11-14T22:13:20Z simulated")
+    assert tail.startswith(b"2023-11-14T22:13:20.000000000Z simulated")
     session = Session()
     assert await engine.exec("g", "web", ["ls", "a b"], session) == 0
     assert session.output == b"simulated: container web would run: ls 'a b'\n"

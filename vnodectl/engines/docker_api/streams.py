@@ -24,7 +24,9 @@ EXIT_POLL, EXIT_PATIENCE = 0.05, 5.0  # seconds, for an exit code that is not wr
 NOT_STARTED_CODES = (126, 127)
 
 
-async def read_logs(docker: Docker, identity: str, query: LogQuery) -> AsyncGenerator[bytes, None]:
+async def read_logs(
+    docker: Docker, identity: str, query: LogQuery, *, tty: bool
+) -> AsyncGenerator[bytes, None]:
     """The container's output as it was written, stdout and stderr in one."""
     parameters = {
         "stdout": "true",
@@ -36,10 +38,8 @@ async def read_logs(docker: Docker, identity: str, query: LogQuery) -> AsyncGene
         parameters["tail"] = str(query.tail)
     if query.since is not None:
         parameters["since"] = f"{query.since:.9f}"
-    with translated():
-        shown = await docker.containers.container(identity).show()
     async with get(docker, f"containers/{identity}/logs", **parameters) as response:
-        if shown["Config"]["Tty"]:
+        if tty:
             async for chunk in response.content.iter_any():
                 yield chunk
         else:

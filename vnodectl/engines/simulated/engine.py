@@ -10,7 +10,6 @@ import itertools
 import shlex
 import shutil
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from vnodectl.engines.api import (
@@ -29,6 +28,7 @@ from vnodectl.engines.api import (
 )
 from vnodectl.engines.backoff import BackoffPolicy
 from vnodectl.engines.clock import Clock
+from vnodectl.engines.crilog import stamp
 from vnodectl.engines.hub import Hub, Subscription
 from vnodectl.engines.simulated.journal import Journal
 from vnodectl.engines.simulated.model import SimulatedGroup, Sketch, sketch
@@ -259,5 +259,5 @@ def _log_lines(status: ContainerStatus, query: LogQuery) -> list[bytes]:
     ]
     if query.tail is not None:
         lines = lines[len(lines) - min(query.tail, len(lines)) :]
-    stamp = datetime.fromtimestamp(began, UTC).isoformat().replace("+00:00", "Z")
-    return [f"{stamp} {line}\n".encode() if query.timestamps else f"{line}\n".encode() for line in lines]
+    head = f"{stamp(began)} " if query.timestamps else ""
+    return [f"{head}{line}\n".encode() for line in lines]
