@@ -19,6 +19,9 @@ _FRAGMENT_KEYS = (
     "initContainerStatuses",
 )
 _TERMINAL = ("Succeeded", "Failed")
+_DEBUG = "ephemeralContainerStatuses"
+NOT_SUPPORTED = "EphemeralContainersNotSupported"
+"""Why an ephemeral container waits, for ever."""
 _CLEARED = ("reason", "message")
 _OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
 
@@ -33,8 +36,22 @@ class Trouble:
     fatal: bool = False
 
 
+def no_debugging(provider: str) -> str:
+    """What `kubectl debug POD` prints, as the message of a container that waits."""
+    return (
+        f"the {provider} provider cannot add a container to a running pod; use kubectl exec, or "
+        "kubectl debug --copy-to"
+    )
+
+
 def compute(
-    pod: JSON, seen: JSON | None, *, now: str, host_ips: Sequence[str], trouble: Trouble | None = None
+    pod: JSON,
+    seen: JSON | None,
+    *,
+    now: str,
+    host_ips: Sequence[str],
+    trouble: Trouble | None = None,
+    provider: str = "",
 ) -> JSON:
     """The whole status of `pod`: from the provider's fragment where there is one, else from its trouble.
 
@@ -63,6 +80,9 @@ def compute(
                 _unstarted(container, old.get("initContainerStatuses"), waiting, message)
                 for container in spec["initContainers"]
             ]
+    if ephemeral := spec.get("ephemeralContainers"):
+        message = no_debugging(provider)
+        status[_DEBUG] = [_unstarted(one, old.get(_DEBUG), NOT_SUPPORTED, message) for one in ephemeral]
     if trouble is not None:
         status["reason"], status["message"] = trouble.reason, trouble.message
     if trouble is not None and trouble.fatal:
@@ -146,7 +166,7 @@ def differs(pod: JSON, wanted: JSON) -> bool:
     old: JSON = pod.get("status") or {}
     if any(
         old.get(key) != wanted.get(key)
-        for key in (*_FRAGMENT_KEYS, "hostIPs")
+        for key in (*_FRAGMENT_KEYS, "hostIPs", _DEBUG)
         if key in wanted or key in _CLEARED
     ):
         return True
