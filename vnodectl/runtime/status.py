@@ -68,18 +68,22 @@ def compute(
         status.setdefault("podIPs", [{"ip": status["podIP"]}])
     spec = pod["spec"]
     if seen is None or "containerStatuses" not in seen:
-        initializing = bool(spec.get("initContainers"))
-        waiting = trouble.waiting if trouble else ("PodInitializing" if initializing else "ContainerCreating")
+        waiting = trouble.waiting if trouble else "ContainerCreating"
         message = trouble.message if trouble else ""
         status["containerStatuses"] = [
             _unstarted(container, old.get("containerStatuses"), waiting, message)
             for container in spec["containers"]
         ]
-        if initializing:
+        if init_containers := spec.get("initContainers"):
             status["initContainerStatuses"] = [
                 _unstarted(container, old.get("initContainerStatuses"), waiting, message)
-                for container in spec["initContainers"]
+                for container in init_containers
             ]
+    if spec.get("initContainers"):
+        # Of these kubectl counts the ones that are done (Init:0/1); any other reason it shows instead.
+        for kind in ("containerStatuses", "initContainerStatuses"):
+            if kind in status:
+                status[kind] = [_initializing(one) for one in status[kind]]
     if ephemeral := spec.get("ephemeralContainers"):
         message = no_debugging(provider)
         status[_DEBUG] = [_unstarted(one, old.get(_DEBUG), NOT_SUPPORTED, message) for one in ephemeral]
@@ -228,6 +232,14 @@ def _unstarted(container: JSON, before: Iterable[JSON] | None, reason: str, mess
         "state": {"waiting": state},
         "lastState": last.get("lastState") or {},
     }
+
+
+def _initializing(status: JSON) -> JSON:
+    """As a kubelet words it: in a pod with init containers nothing is ever ContainerCreating."""
+    waiting = (status.get("state") or {}).get("waiting") or {}
+    if waiting.get("reason") != "ContainerCreating":
+        return status
+    return {**status, "state": {"waiting": {**waiting, "reason": "PodInitializing"}}}
 
 
 def _continued(status: JSON, before: Iterable[JSON] | None, now: str) -> JSON:
