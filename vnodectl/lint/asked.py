@@ -84,6 +84,16 @@ CAPABILITIES = Rule(
     rejects=((_UNSUPPORTED, rf"{_CONTAINER}\.securityContext\.capabilities.*"),),
     removable=True,
 )
+USER = Rule(
+    "VN-L-015",
+    "user",
+    "runAsNonRoot, runAsUser and runAsGroup",
+    "Outside confidential groups ACI has no security context: a container runs as whomever its image names, "
+    "be that root.",
+    "Set USER in the image. With --check-images, images that do are known.",
+    Severity.WARNING,
+    (AZURE,),
+)
 TERMINAL = Rule(
     "VN-L-039",
     "exec",
@@ -217,6 +227,7 @@ RULES: tuple[Rule, ...] = (
     WRONG_OS,
     PRIVILEGED_ON_REQUEST,
     CAPABILITIES,
+    USER,
     TERMINAL,
     STORAGE_ACCOUNT,
     LIMITS,
