@@ -170,7 +170,7 @@ class _Translation:
             body["environmentVariables"] = variables
         if mounted.mounts:
             body["volumeMounts"] = mounted.mounts
-        if confidential and (context := _security_context(container)):
+        if confidential and (context := _security_context(container, self._pod.spec)):
             body["securityContext"] = context
         return body
 
@@ -317,11 +317,13 @@ def _effective(name: str, own: JSON, whole: JSON) -> Any:
     return whole.get(name) if own.get(name) is None else own[name]
 
 
-def _security_context(container: JSON) -> JSON:
-    """What confidential groups enforce; the names are the same in both worlds."""
-    context = container.get("securityContext") or {}
+def _security_context(container: JSON, spec: JSON) -> JSON:
+    """What confidential groups enforce; the names are the same in both worlds. A pod has a user and a group
+    for all of its containers."""
+    context, whole = container.get("securityContext") or {}, spec.get("securityContext") or {}
     names = ("privileged", "allowPrivilegeEscalation", "runAsUser", "runAsGroup")
-    body: JSON = {name: context[name] for name in names if context.get(name) is not None}
+    effective = {name: _effective(name, context, whole) for name in names}
+    body: JSON = {name: value for name, value in effective.items() if value is not None}
     capabilities = {
         kind: list(context["capabilities"][kind])
         for kind in ("add", "drop")
