@@ -184,6 +184,26 @@ NODE_PORT = Rule(
     "Use a Service of type LoadBalancer or ClusterIP.",
     Severity.INFO,
 )
+HOST_NAME = Rule(
+    "VN-L-065",
+    "host-name",
+    "hostname and setHostnameAsFQDN",
+    "ACI names its containers itself, and neither cloud calls them by their name in the cluster's DNS. The "
+    "records that hostname and subdomain make there are unaffected.",
+    "Give the program its name by a variable: fieldRef metadata.name.",
+    Severity.WARNING,
+    removable=True,
+)
+PULL_POLICY = Rule(
+    "VN-L-071",
+    "pull-policy",
+    "imagePullPolicy Never",
+    "There is no machine on which an image could be already: ACI pulls all the same.",
+    "Remove it.",
+    Severity.WARNING,
+    (AZURE,),
+    removable=True,
+)
 PULL = Rule(
     "VN-L-070",
     "image-pull",
@@ -238,6 +258,8 @@ RULES: tuple[Rule, ...] = (
     IPV6,
     SERVICE_LINKS,
     NODE_PORT,
+    HOST_NAME,
+    PULL_POLICY,
     PULL,
     LATE,
     UNKNOWN_FIELD,

@@ -45,6 +45,8 @@ def notes(work: Workload, cloud: Cloud, found: Translated, known: Known) -> Iter
     yield from _security(work, cloud, found)
     yield from _user(work, cloud, found)
     yield from _terminal(work, cloud)
+    yield from _host_name(work, cloud)
+    yield from _pull_policy(work, cloud)
     yield from _ignored(work, cloud)
     yield from _unknown(work)
     yield from _late(work, cloud)
@@ -126,6 +128,22 @@ def _terminal(work: Workload, cloud: Cloud) -> Iterator[Note]:
                     ("spec", *place, key),
                     f"{cloud.service} gives containers no standard input",
                 )
+
+
+def _host_name(work: Workload, cloud: Cloud) -> Iterator[Note]:
+    if cloud.name == AZURE and work.spec.get("hostname"):
+        message = f"{cloud.service} gives containers a host name of its own"
+        yield Note(rules.HOST_NAME, ("spec", "hostname"), message)
+    if work.spec.get("setHostnameAsFQDN"):
+        message = f"the host name of containers of {cloud.service} is no name in the cluster's DNS"
+        yield Note(rules.HOST_NAME, ("spec", "setHostnameAsFQDN"), message)
+
+
+def _pull_policy(work: Workload, cloud: Cloud) -> Iterator[Note]:
+    for place, container in containers(work.spec):
+        if cloud.name == AZURE and container.get("imagePullPolicy") == "Never":
+            message = f"{cloud.service} pulls every image"
+            yield Note(rules.PULL_POLICY, ("spec", *place, "imagePullPolicy"), message)
 
 
 def _ignored(work: Workload, cloud: Cloud) -> Iterator[Note]:

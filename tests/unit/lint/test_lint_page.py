@@ -49,6 +49,8 @@ AZURE_LIMITS = {
     "args without a command": "VN-L-029",
     "service links": "VN-L-063",
     "users other than the image's": "VN-L-015",
+    "host names of containers": "VN-L-065",
+    "images that are never pulled": "VN-L-071",
 }
 ALIBABA_LIMITS = {
     # Elastic Container Instance, limits and unsupported features of Kubernetes
