@@ -84,6 +84,16 @@ CAPABILITIES = Rule(
     rejects=((_UNSUPPORTED, rf"{_CONTAINER}\.securityContext\.capabilities.*"),),
     removable=True,
 )
+USER = Rule(
+    "VN-L-015",
+    "user",
+    "runAsNonRoot, runAsUser and runAsGroup",
+    "Outside confidential groups ACI has no security context: a container runs as whomever its image names, "
+    "be that root.",
+    "Set USER in the image. With --check-images, images that do are known.",
+    Severity.WARNING,
+    (AZURE,),
+)
 TERMINAL = Rule(
     "VN-L-039",
     "exec",
@@ -174,6 +184,26 @@ NODE_PORT = Rule(
     "Use a Service of type LoadBalancer or ClusterIP.",
     Severity.INFO,
 )
+HOST_NAME = Rule(
+    "VN-L-065",
+    "host-name",
+    "hostname and setHostnameAsFQDN",
+    "ACI names its containers itself, and neither cloud calls them by their name in the cluster's DNS. The "
+    "records that hostname and subdomain make there are unaffected.",
+    "Give the program its name by a variable: fieldRef metadata.name.",
+    Severity.WARNING,
+    removable=True,
+)
+PULL_POLICY = Rule(
+    "VN-L-071",
+    "pull-policy",
+    "imagePullPolicy Never",
+    "There is no machine on which an image could be already: ACI pulls all the same.",
+    "Remove it.",
+    Severity.WARNING,
+    (AZURE,),
+    removable=True,
+)
 PULL = Rule(
     "VN-L-070",
     "image-pull",
@@ -217,6 +247,7 @@ RULES: tuple[Rule, ...] = (
     WRONG_OS,
     PRIVILEGED_ON_REQUEST,
     CAPABILITIES,
+    USER,
     TERMINAL,
     STORAGE_ACCOUNT,
     LIMITS,
@@ -227,6 +258,8 @@ RULES: tuple[Rule, ...] = (
     IPV6,
     SERVICE_LINKS,
     NODE_PORT,
+    HOST_NAME,
+    PULL_POLICY,
     PULL,
     LATE,
     UNKNOWN_FIELD,

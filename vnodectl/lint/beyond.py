@@ -17,8 +17,10 @@ from vnodectl.lint.paths import look
 from vnodectl.lint.rule import ALIBABA, AZURE, Rule
 from vnodectl.lint.translation import Translated
 from vnodectl.lint.workloads import Workload, containers, mapping, objects
+from vnodectl.providers.images import ImageConfig
 from vnodectl.runtime import quantity
 
+_USER = ("runAsNonRoot", "runAsUser", "runAsGroup")
 _IGNORED = ("ephemeral-storage", "hugepages-2Mi", "hugepages-1Gi")
 _ENVIRONMENT_MAX = 2 * 2**20
 """Bytes of environment and arguments: a quarter of the usual stack of 8 MiB (execve(2))."""
@@ -41,7 +43,10 @@ def notes(work: Workload, cloud: Cloud, found: Translated, known: Known) -> Iter
     """Everything about one pod that can land on the virtual node."""
     yield from _system(work, cloud)
     yield from _security(work, cloud, found)
+    yield from _user(work, cloud, found)
     yield from _terminal(work, cloud)
+    yield from _host_name(work, cloud)
+    yield from _pull_policy(work, cloud)
     yield from _ignored(work, cloud)
     yield from _unknown(work)
     yield from _late(work, cloud)
@@ -79,6 +84,39 @@ def _security(work: Workload, cloud: Cloud, found: Translated) -> Iterator[Note]
             )
 
 
+def _user(work: Workload, cloud: Cloud, found: Translated) -> Iterator[Note]:
+    """Whom a container runs as is up to its image, but in confidential groups."""
+    if cloud.name != AZURE:
+        return
+    bodies = _bodies(found)
+    whole = mapping(work.spec.get("securityContext"))
+    vain: defaultdict[Steps, set[str]] = defaultdict(set)
+    for place, container in containers(work.spec):
+        own = mapping(container.get("securityContext"))
+        given = mapping(mapping(bodies.get(str(container.get("name")))).get("securityContext"))
+        image = cloud.images.get(str(container.get("image")))
+        for key in _USER:
+            at: Steps = (
+                ("spec", "securityContext") if own.get(key) is None else ("spec", *place, "securityContext")
+            )
+            value = whole.get(key) if own.get(key) is None else own[key]
+            kept = key in given or (key == "runAsNonRoot" and given.get("runAsUser"))
+            if value is not None and value is not False and not kept and not _as_asked(image, key, value):
+                vain[at].add(key)
+    for at, keys in vain.items():
+        names = [key for key in _USER if key in keys]
+        what = f"{' and '.join(names)} {'makes' if len(names) == 1 else 'make'} no difference"
+        yield Note(rules.USER, (*at, names[0]), f"{cloud.service} runs an image as it says: {what}")
+
+
+def _as_asked(image: ImageConfig | None, key: str, value: Any) -> bool:
+    """Whether the image is known to name such a user itself."""
+    if image is None:
+        return False
+    user, _, group = image.user.partition(":")
+    return {"runAsNonRoot": not image.root, "runAsUser": user == str(value)}.get(key, group == str(value))
+
+
 def _terminal(work: Workload, cloud: Cloud) -> Iterator[Note]:
     if cloud.name != AZURE:
         return
@@ -90,6 +128,22 @@ def _terminal(work: Workload, cloud: Cloud) -> Iterator[Note]:
                     ("spec", *place, key),
                     f"{cloud.service} gives containers no standard input",
                 )
+
+
+def _host_name(work: Workload, cloud: Cloud) -> Iterator[Note]:
+    if cloud.name == AZURE and work.spec.get("hostname"):
+        message = f"{cloud.service} gives containers a host name of its own"
+        yield Note(rules.HOST_NAME, ("spec", "hostname"), message)
+    if work.spec.get("setHostnameAsFQDN"):
+        message = f"the host name of containers of {cloud.service} is no name in the cluster's DNS"
+        yield Note(rules.HOST_NAME, ("spec", "setHostnameAsFQDN"), message)
+
+
+def _pull_policy(work: Workload, cloud: Cloud) -> Iterator[Note]:
+    for place, container in containers(work.spec):
+        if cloud.name == AZURE and container.get("imagePullPolicy") == "Never":
+            message = f"{cloud.service} pulls every image"
+            yield Note(rules.PULL_POLICY, ("spec", *place, "imagePullPolicy"), message)
 
 
 def _ignored(work: Workload, cloud: Cloud) -> Iterator[Note]:

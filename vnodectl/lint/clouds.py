@@ -43,6 +43,7 @@ class Cloud:
     the late fields that a container group is given when it has them; `variables_max` bounds a container's
     environment, None where no limit is documented. `mountable` is a PersistentVolume that a group can mount,
     to stand for those that nobody has read; `volume_secrets` are (namespace, name) of what one needs.
+    `images` are configs of images, as far as they are known.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Cloud:
     volume_secrets: Callable[[JSON, str], Sequence[tuple[str, str]]]
     fills: frozenset[str] = frozenset()
     variables_max: int | None = None
+    images: Mapping[str, ImageConfig] = field(default_factory=dict)
 
 
 def cloud(place: Placement) -> Cloud:
@@ -103,6 +105,7 @@ def _azure(place: Placement) -> Cloud:
             }
         },
         volume_secrets=volume_secrets,
+        images=place.images,
     )
 
 

@@ -58,6 +58,15 @@ PRIVILEGED = Rule(
     rejects=((_UNSUPPORTED, rf"{_CONTAINER}\.securityContext\.privileged"),),
     removable=True,
 )
+ROOT = Rule(
+    "VN-L-014",
+    "forbidden-root",
+    "runAsUser 0 with runAsNonRoot",
+    "The one asks for root and the other forbids it: no node runs such a container.",
+    "Remove one of the two.",
+    clouds=(AZURE,),
+    rejects=(("InvalidSecurityContext", r"spec(\.(init)?[cC]ontainers)?\.securityContext\.runAsUser"),),
+)
 SYSCTLS = Rule(
     "VN-L-027",
     "sysctls",
@@ -351,6 +360,7 @@ RULES: tuple[Rule, ...] = (
     HOST_ALIASES,
     HOST_PORT,
     PRIVILEGED,
+    ROOT,
     SYSCTLS,
     WORKING_DIR,
     ARGS,

@@ -168,7 +168,7 @@ class EventRecorder:
 
 def _field_path(about: JSON, container: str) -> JSON:
     """Where `kubectl describe` says that an event comes from, as a kubelet writes it."""
-    for kind in ("containers", "initContainers"):
+    for kind in ("containers", "initContainers", "ephemeralContainers"):
         if any(one["name"] == container for one in (about.get("spec") or {}).get(kind) or ()):
             return {"fieldPath": f"spec.{kind}{{{container}}}"}
     return {}

@@ -25,7 +25,7 @@ from vnodectl.runtime.queue import Backoff, WorkQueue
 from vnodectl.runtime.record import NEVER, Record, phase_of, terminal
 from vnodectl.runtime.refresh import FileRefresh
 from vnodectl.runtime.resolve import resolve
-from vnodectl.runtime.status import Trouble
+from vnodectl.runtime.status import NOT_SUPPORTED, Trouble, no_debugging
 from vnodectl.runtime.status_writer import StatusWriter
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,14 @@ class PodSync:
         self._hooks = PreStopHooks(provider, events, done=queue.add, metrics=metrics)
         self.files = FileRefresh(provider, lookups, events, queue=queue, metrics=metrics)
         self._status = StatusWriter(
-            client, self._probing, queue=queue, backoff=backoff, node=node, clock=clock, metrics=metrics
+            client,
+            self._probing,
+            provider=provider.name,
+            queue=queue,
+            backoff=backoff,
+            node=node,
+            clock=clock,
+            metrics=metrics,
         )
 
     async def aclose(self) -> None:
@@ -91,6 +98,8 @@ class PodSync:
         self.files.forget(key)
 
     async def step(self, record: Record) -> None:
+        if record.pod is not None:
+            self._refuse_debugging(record, record.pod)
         if record.pod is None:
             await self._remove_orphan(record)
         elif record.pod["metadata"].get("deletionTimestamp"):
@@ -105,6 +114,15 @@ class PodSync:
             await self._create(record, record.pod)
         elif self.health is not None and not self.health.ok:
             await self._wait_for_the_cloud(record, record.pod, self.health)
+
+    def _refuse_debugging(self, record: Record, pod: JSON) -> None:
+        """Say once of each ephemeral container that nothing comes of it; its status says so for good."""
+        ephemeral = pod["spec"].get("ephemeralContainers") or ()
+        said = {one["name"] for one in (pod.get("status") or {}).get("ephemeralContainerStatuses") or ()}
+        for name in [one["name"] for one in ephemeral if one["name"] not in said | record.refused]:
+            record.refused |= {name}
+            message = f"container {name}: {no_debugging(self._provider.name)}"
+            self._events.record(pod, "Warning", NOT_SUPPORTED, message, container=name)
 
     async def _wait_for_the_cloud(self, record: Record, pod: JSON, health: Health) -> None:
         """Nobody knows yet which groups there are: a pod that was never told of says why it waits. Of others

@@ -19,7 +19,7 @@ class Record:
     `waiting_since` is when the pod was first seen, until it is shown running. `asked_grace` is the grace
     period that the provider was last asked to stop the pod with, in seconds; `ending_at` is when its
     deletion was first looked at. `told` is what events said of
-    the last try to create it.
+    the last try to create it; `refused` are the ephemeral containers that an event was about.
     """
 
     key: PodKey
@@ -36,6 +36,7 @@ class Record:
     ending_at: float = NEVER
     trouble: Trouble | None = None
     told: tuple[Notice, ...] = ()
+    refused: frozenset[str] = frozenset()
     sent: int = 0
     sent_at: float = NEVER
 

@@ -19,6 +19,9 @@ _FRAGMENT_KEYS = (
     "initContainerStatuses",
 )
 _TERMINAL = ("Succeeded", "Failed")
+_DEBUG = "ephemeralContainerStatuses"
+NOT_SUPPORTED = "EphemeralContainersNotSupported"
+"""Why an ephemeral container waits, for ever."""
 _CLEARED = ("reason", "message")
 _OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
 
@@ -33,8 +36,22 @@ class Trouble:
     fatal: bool = False
 
 
+def no_debugging(provider: str) -> str:
+    """What `kubectl debug POD` prints, as the message of a container that waits."""
+    return (
+        f"the {provider} provider cannot add a container to a running pod; use kubectl exec, or "
+        "kubectl debug --copy-to"
+    )
+
+
 def compute(
-    pod: JSON, seen: JSON | None, *, now: str, host_ips: Sequence[str], trouble: Trouble | None = None
+    pod: JSON,
+    seen: JSON | None,
+    *,
+    now: str,
+    host_ips: Sequence[str],
+    trouble: Trouble | None = None,
+    provider: str = "",
 ) -> JSON:
     """The whole status of `pod`: from the provider's fragment where there is one, else from its trouble.
 
@@ -51,18 +68,25 @@ def compute(
         status.setdefault("podIPs", [{"ip": status["podIP"]}])
     spec = pod["spec"]
     if seen is None or "containerStatuses" not in seen:
-        initializing = bool(spec.get("initContainers"))
-        waiting = trouble.waiting if trouble else ("PodInitializing" if initializing else "ContainerCreating")
+        waiting = trouble.waiting if trouble else "ContainerCreating"
         message = trouble.message if trouble else ""
         status["containerStatuses"] = [
             _unstarted(container, old.get("containerStatuses"), waiting, message)
             for container in spec["containers"]
         ]
-        if initializing:
+        if init_containers := spec.get("initContainers"):
             status["initContainerStatuses"] = [
                 _unstarted(container, old.get("initContainerStatuses"), waiting, message)
-                for container in spec["initContainers"]
+                for container in init_containers
             ]
+    if spec.get("initContainers"):
+        # Of these kubectl counts the ones that are done (Init:0/1); any other reason it shows instead.
+        for kind in ("containerStatuses", "initContainerStatuses"):
+            if kind in status:
+                status[kind] = [_initializing(one) for one in status[kind]]
+    if ephemeral := spec.get("ephemeralContainers"):
+        message = no_debugging(provider)
+        status[_DEBUG] = [_unstarted(one, old.get(_DEBUG), NOT_SUPPORTED, message) for one in ephemeral]
     if trouble is not None:
         status["reason"], status["message"] = trouble.reason, trouble.message
     if trouble is not None and trouble.fatal:
@@ -146,7 +170,7 @@ def differs(pod: JSON, wanted: JSON) -> bool:
     old: JSON = pod.get("status") or {}
     if any(
         old.get(key) != wanted.get(key)
-        for key in (*_FRAGMENT_KEYS, "hostIPs")
+        for key in (*_FRAGMENT_KEYS, "hostIPs", _DEBUG)
         if key in wanted or key in _CLEARED
     ):
         return True
@@ -208,6 +232,14 @@ def _unstarted(container: JSON, before: Iterable[JSON] | None, reason: str, mess
         "state": {"waiting": state},
         "lastState": last.get("lastState") or {},
     }
+
+
+def _initializing(status: JSON) -> JSON:
+    """As a kubelet words it: in a pod with init containers nothing is ever ContainerCreating."""
+    waiting = (status.get("state") or {}).get("waiting") or {}
+    if waiting.get("reason") != "ContainerCreating":
+        return status
+    return {**status, "state": {"waiting": {**waiting, "reason": "PodInitializing"}}}
 
 
 def _continued(status: JSON, before: Iterable[JSON] | None, now: str) -> JSON:

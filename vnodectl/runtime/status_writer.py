@@ -32,6 +32,7 @@ class StatusWriter:
         client: KubeClient,
         probing: Probing,
         *,
+        provider: str,
         queue: WorkQueue[PodKey],
         backoff: Backoff[PodKey],
         node: Callable[[], NodeFacts],
@@ -40,6 +41,7 @@ class StatusWriter:
     ) -> None:
         self._client = client
         self._probing = probing
+        self._provider = provider
         self._queue = queue
         self._backoff = backoff
         self._node = node
@@ -61,6 +63,7 @@ class StatusWriter:
             now=rfc3339(self._clock()),
             host_ips=self._node().host_ips,
             trouble=record.trouble,
+            provider=self._provider,
         )
         if not statuses.differs(pod, wanted):
             return

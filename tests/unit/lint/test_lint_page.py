@@ -48,6 +48,9 @@ AZURE_LIMITS = {
     "side-car init containers": "VN-L-033",
     "args without a command": "VN-L-029",
     "service links": "VN-L-063",
+    "users other than the image's": "VN-L-015",
+    "host names of containers": "VN-L-065",
+    "images that are never pulled": "VN-L-071",
 }
 ALIBABA_LIMITS = {
     # Elastic Container Instance, limits and unsupported features of Kubernetes

@@ -274,6 +274,19 @@ def test_confidential_groups_keep_their_security_context() -> None:
     assert main["securityContext"] == {"runAsUser": 5, "privileged": True, "capabilities": {"drop": ["ALL"]}}
 
 
+def test_the_user_of_a_confidential_pod_is_its_containers_user() -> None:
+    containers = [
+        {"name": name, "image": "x", "securityContext": context}
+        for name, context in (("a", {}), ("b", {"runAsUser": 0}))
+    ]
+    spec = {"securityContext": {"runAsUser": 5, "runAsGroup": 6, "fsGroup": 7}, "containers": containers}
+    found = _body({f"{OURS}sku": "Confidential"}, spec=spec)["properties"]["containers"]
+    assert [one["properties"]["securityContext"] for one in found] == [
+        {"runAsUser": 5, "runAsGroup": 6},
+        {"runAsUser": 0, "runAsGroup": 6},
+    ]
+
+
 def test_the_vendor_s_models_know_what_the_older_api_is_sent() -> None:
     from azure.mgmt.containerinstance.models import ContainerGroup
 

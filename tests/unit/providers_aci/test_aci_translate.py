@@ -216,6 +216,25 @@ def _container(**fields: Any) -> dict[str, Any]:
     return {"containers": [{"name": "main", "image": "nginx", **fields}]}
 
 
+def test_a_container_s_own_word_on_its_user_wins() -> None:
+    spec = {
+        **_container(securityContext={"runAsUser": 5}),
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 0},
+    }
+    assert (
+        "securityContext"
+        not in translate(make_pod(spec), PLAIN, LINUX)["properties"]["containers"][0]["properties"]
+    )
+    spec = {
+        **_container(securityContext={"runAsNonRoot": False}),
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 0},
+    }
+    assert (
+        "securityContext"
+        not in translate(make_pod(spec), PLAIN, LINUX)["properties"]["containers"][0]["properties"]
+    )
+
+
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
@@ -227,6 +246,17 @@ def _container(**fields: Any) -> dict[str, Any]:
             "spec.containers[0].lifecycle.preStop.httpGet",
         ),
         (_container(securityContext={"privileged": True}), "spec.containers[0].securityContext.privileged"),
+        (
+            _container(securityContext={"runAsNonRoot": True, "runAsUser": 0}),
+            "spec.containers[0].securityContext.runAsUser",
+        ),
+        (
+            {
+                **_container(securityContext={"runAsNonRoot": True}),
+                "securityContext": {"runAsNonRoot": False, "runAsUser": 0},
+            },
+            "spec.securityContext.runAsUser",
+        ),
         (_container(livenessProbe={"tcpSocket": {"port": 1}}), "spec.containers[0].livenessProbe.tcpSocket"),
         (_container(readinessProbe={"grpc": {"port": 1}}), "spec.containers[0].readinessProbe.grpc"),
         (_container(livenessProbe={"periodSeconds": 1}), "spec.containers[0].livenessProbe"),

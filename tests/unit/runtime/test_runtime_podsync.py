@@ -677,3 +677,43 @@ def test_labels_that_change_reach_the_downward_api():
             assert [files for _, files in provider.refreshed] == [{"v": {"labels": b'tier="web"'}}]
 
     virtual_time.run(main())
+
+
+# --- what cannot be had --------------------------------------------------------------------------------
+
+
+def test_an_ephemeral_container_is_refused_once_and_disturbs_nothing():
+    async def main() -> None:
+        provider = FakeProvider()
+        refused = "EphemeralContainersNotSupported"
+        async with a_node(provider) as node:
+            node.create()
+            await asyncio.sleep(2)
+            before = node.status()
+            for names in (["debug"], ["debug", "again"]):
+                ephemeral = [{"name": name, "image": "busybox"} for name in names]
+                node.api.patch(PODS.path("default", "p"), {"spec": {"ephemeralContainers": ephemeral}})
+                written = patches(node)
+                await asyncio.sleep(300)
+                shown = node.status()["ephemeralContainerStatuses"]
+                assert [one["name"] for one in shown] == names
+                assert {one["state"]["waiting"]["reason"] for one in shown} == {refused}
+                assert all("local provider" in one["state"]["waiting"]["message"] for one in shown)
+                assert patches(node) - written == 1
+            after = {
+                key: value for key, value in node.status().items() if key != "ephemeralContainerStatuses"
+            }
+            assert after == before
+            told = [one for one in node.api.all("events") if one["reason"] == refused]
+            assert [(one["type"], one["count"]) for one in told] == [("Warning", 1)] * 2
+            assert [one["involvedObject"]["fieldPath"] for one in told] == [
+                "spec.ephemeralContainers{debug}",
+                "spec.ephemeralContainers{again}",
+            ]
+            assert "container debug: the local provider" in told[0]["message"]
+        async with a_node(provider, node.api) as node:  # a runtime that comes back has nothing to add
+            provider.list_now()
+            await asyncio.sleep(60)
+            assert node.reasons().count(refused) == 2
+
+    virtual_time.run(main())

@@ -236,3 +236,41 @@ def test_a_last_word_is_only_said_onto_the_version_it_is_about():
     assert patch(subject, over)["metadata"] == {"uid": "u-1", "resourceVersion": "7"}
     subject["status"] = over
     assert "resourceVersion" not in patch(subject, over)["metadata"]
+
+
+CREATING, INITIALIZING = ({"waiting": {"reason": one}} for one in ("ContainerCreating", "PodInitializing"))
+PULL = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
+
+
+@pytest.mark.parametrize(
+    ("init", "state", "shown"),
+    [
+        ([], CREATING, CREATING),
+        ([{"name": "i"}], CREATING, INITIALIZING),
+        ([{"name": "i"}], PULL, PULL),
+    ],
+)
+def test_in_a_pod_with_init_containers_what_has_not_started_is_initializing(init, state, shown):
+    """kubectl shows Init:0/1 for that reason only."""
+    seen = {"containerStatuses": [container(state=state)]}
+    if init:
+        seen["initContainerStatuses"] = [container("i", state=state)]
+    status = compute(pod(initContainers=init), seen, now=NOW, host_ips=())
+    assert {
+        kind: [one["state"] for one in status.get(kind, ())]
+        for kind in ("containerStatuses", "initContainerStatuses")
+    } == {"containerStatuses": [shown], "initContainerStatuses": [shown] if init else []}
+    assert "initContainerStatuses" not in compute(
+        pod(initContainers=init), {"containerStatuses": []}, now=NOW, host_ips=()
+    )
+
+
+def test_a_deadline_over_before_the_start_ends_a_pod_that_was_initializing():
+    status = compute(
+        pod(initContainers=[{"name": "i"}]),
+        None,
+        now=NOW,
+        host_ips=(),
+        trouble=Trouble("ContainerCreating", "r", "m"),
+    )
+    assert status["initContainerStatuses"][0]["state"]["waiting"]["reason"] == "PodInitializing"

@@ -64,7 +64,11 @@ year; ask for a long `expirationSeconds` for other audiences, or give the pod a 
 | `gitRepo` | gitRepo |
 | `imagePullSecrets` | the credential that fits each registry best |
 | `securityContext` | of confidential groups: privileged, capabilities, user and group. Of others it is \
-left out: each group is a virtual machine of its own, and ACI runs images as they say |
+left out: each group is a virtual machine of its own, and ACI runs images as they say. `runAsNonRoot` keeps \
+no image from running as root; only with `runAsUser: 0` it is rejected, because they contradict each other |
+| `hostname`, `subdomain`, `setHostnameAsFQDN` | no effect in the container: ACI names it itself. What \
+the cluster's DNS says of `hostname` and `subdomain` comes from Kubernetes, and is there |
+| `imagePullPolicy` | no effect: ACI pulls each image for each group, also with `Never` |
 | `terminationGracePeriodSeconds` | not ACI's to give: a deleted group's containers get TERM, and the \
 time that ACI gives them |
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from vnodectl.providers.aci import annotations as table
 from vnodectl.providers.aci import group, probes, registries, resources
@@ -157,6 +158,7 @@ class _Translation:
         """What containers and init containers share. ACI runs init containers in the group's resources."""
         confidential = self._asked.text(table.SKU) == "Confidential" or self._asked.has(table.POLICY)
         _check_container(container, path, confidential=confidential, direct=self._direct)
+        _check_user(container, self._pod.spec, path)
         check_restarts(container, self._pod.spec, path)
         env = self._pod.env.get(container["name"], ())
         mounted = self._volumes.mount(container, env, path)
@@ -168,7 +170,7 @@ class _Translation:
             body["environmentVariables"] = variables
         if mounted.mounts:
             body["volumeMounts"] = mounted.mounts
-        if confidential and (context := _security_context(container)):
+        if confidential and (context := _security_context(container, self._pod.spec)):
             body["securityContext"] = context
         return body
 
@@ -300,11 +302,28 @@ def _check_container(container: JSON, path: str, *, confidential: bool, direct: 
         )
 
 
-def _security_context(container: JSON) -> JSON:
-    """What confidential groups enforce; the names are the same in both worlds."""
-    context = container.get("securityContext") or {}
+def _check_user(container: JSON, spec: JSON, path: str) -> None:
+    """What a kubelet refuses too. Whom an image runs as is not asked: ACI runs it as it says."""
+    own, whole = container.get("securityContext") or {}, spec.get("securityContext") or {}
+    at = f"{path}.securityContext" if own.get("runAsUser") is not None else "spec.securityContext"
+    if _effective("runAsNonRoot", own, whole) and _effective("runAsUser", own, whole) == 0:
+        raise Rejected(
+            "InvalidSecurityContext", "user 0 is root, whom runAsNonRoot forbids", field=f"{at}.runAsUser"
+        )
+
+
+def _effective(name: str, own: JSON, whole: JSON) -> Any:
+    """A container's own word on it, else the pod's."""
+    return whole.get(name) if own.get(name) is None else own[name]
+
+
+def _security_context(container: JSON, spec: JSON) -> JSON:
+    """What confidential groups enforce; the names are the same in both worlds. A pod has a user and a group
+    for all of its containers."""
+    context, whole = container.get("securityContext") or {}, spec.get("securityContext") or {}
     names = ("privileged", "allowPrivilegeEscalation", "runAsUser", "runAsGroup")
-    body: JSON = {name: context[name] for name in names if context.get(name) is not None}
+    effective = {name: _effective(name, context, whole) for name in names}
+    body: JSON = {name: value for name, value in effective.items() if value is not None}
     capabilities = {
         kind: list(context["capabilities"][kind])
         for kind in ("add", "drop")
