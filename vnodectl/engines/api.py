@@ -178,8 +178,8 @@ class GroupSpec:
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Not started (again) yet. Reasons are the kubelet's: ContainerCreating, PodInitializing,
-    ErrImagePull, ImagePullBackOff, ErrImageNeverPull, CrashLoopBackOff, CreateContainerConfigError,
-    CreateContainerError."""
+    InvalidImageName, ErrImagePull, ImagePullBackOff, ErrImageNeverPull, CrashLoopBackOff,
+    CreateContainerConfigError, CreateContainerError."""
 
     reason: str
     message: str = ""
@@ -235,7 +235,8 @@ class GroupPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GroupEvent:
-    """What happened to a group: Pulling, Pulled, Created, Started, Killing, BackOff, Failed, Unhealthy.
+    """What happened to a group: InspectFailed, Pulling, Pulled, Created, Started, Killing, BackOff, Failed,
+    Unhealthy.
 
     `time` in seconds since the epoch; `container` is empty for the group itself.
     """
