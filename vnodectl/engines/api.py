@@ -328,6 +328,10 @@ class Engine(Protocol):
     name: str
     """podman, docker, process or simulated; shown to people."""
 
+    @property
+    def version(self) -> str:
+        """Of podman or docker, once started; of this program where it runs the groups itself."""
+
     def simulates(self, images: Iterable[str]) -> bool:
         """Whether a group of these images only looks as if it ran: it has no processes, files and ports."""
 

@@ -201,6 +201,7 @@ async def test_a_group_runs_to_its_end(engine, shell):
     assert web.state.finished_at >= web.state.started_at > 1_600_000_000
     assert web.container_id.startswith(f"{engine.name}://")
     assert web.image_id
+    assert re.match(r"\d+\.\d+\.\d+", engine.version)
     assert status.init_containers[0].state.reason == "Completed"
     log = await log_of(engine)
     assert log.replace(b"problem\n", b"") == f"content\none\ntwo\nme {status.ip}\n/data\n".encode()

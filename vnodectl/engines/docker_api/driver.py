@@ -70,6 +70,7 @@ class DockerDriver:
         ulimits: Sequence[bodies.JSON] = (),
     ) -> None:
         self.name = name
+        self.version = ""
         self._service = service
         self._scope = scope
         self._network = network
@@ -90,6 +91,7 @@ class DockerDriver:
         self._connection = connect(self._service.url)
         with translated():
             info = await self._connection.system.info()
+        self.version = str(info.get("ServerVersion") or "")
         self._architecture = str(info["Architecture"])
         options = " ".join(info.get("SecurityOptions") or ())
         self.rootless, selinux = "rootless" in options, "selinux" in options

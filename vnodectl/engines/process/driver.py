@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vnodectl import __version__
 from vnodectl.engines import child
 from vnodectl.engines.api import (
     ContainerSpec,
@@ -54,6 +55,7 @@ class ProcessDriver:
     """A `Driver` without containers. Each group has a loopback address of its own, so ports do not clash."""
 
     name = "process"
+    version = __version__
 
     def __init__(self, home: Path, programs: Programs, clock: Clock) -> None:
         self._groups = home / "groups"
