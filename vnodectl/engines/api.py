@@ -119,6 +119,10 @@ class ContainerSpec:
     `sidecar` is of an init container: it is kept running beside all that come after it, whatever the group's
     restart policy. `post_start` is carried out after each start, before the container counts as running,
     `pre_stop` before it is asked to end, within the time that it is given for that.
+
+    Into the file `last_words` ("": none) it may write why it ends, which becomes `Terminated.message`. With
+    `log_speaks`, the end of its log does where it fails and has written nothing. The process engine has no
+    such files, a simulated container says nothing.
     """
 
     name: str
@@ -149,6 +153,8 @@ class ContainerSpec:
     sidecar: bool = False
     post_start: Hook | None = None
     pre_stop: Hook | None = None
+    last_words: str = ""
+    log_speaks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
