@@ -73,11 +73,11 @@ async def command(sdk: Clients, group: str, *words: str, **fields: Any) -> Any:
 
 async def test_exit_codes_and_restarts_are_the_containers_own(tmp_path: Path, image: str) -> None:
     async with alibaba(tmp_path) as (emulator, sdk):
-        once = [script("echo once; exit 7", image=image)]
-        job = await created(sdk, "job", container=once, restart_policy="Never")
+        says_why = script("echo once; echo why >/end; exit 7", image=image, termination_message_path="/end")
+        job = await created(sdk, "job", container=[says_why], restart_policy="Never")
         await reaches(emulator, job, "Failed", seconds=SECONDS)
         ended = (await the_group(sdk, job)).containers[0].current_state
-        assert (ended.state, ended.exit_code) == ("Terminated", 7)
+        assert (ended.state, ended.exit_code, ended.message) == ("Terminated", 7, "why\n")
         assert await log(sdk, job) == "once\n"
 
         again = await created(

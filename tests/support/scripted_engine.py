@@ -33,6 +33,7 @@ class ScriptedEngine:
     """Groups run as soon as they are created, unless `runs` is False or `refuses` names an error."""
 
     name = "scripted"
+    version = "1"
 
     def __init__(self, *, real: bool = True) -> None:
         self._real = real

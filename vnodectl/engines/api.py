@@ -119,6 +119,10 @@ class ContainerSpec:
     `sidecar` is of an init container: it is kept running beside all that come after it, whatever the group's
     restart policy. `post_start` is carried out after each start, before the container counts as running,
     `pre_stop` before it is asked to end, within the time that it is given for that.
+
+    Into the file `last_words` ("": none) it may write why it ends, which becomes `Terminated.message`. With
+    `log_speaks`, the end of its log does where it fails and has written nothing. The process engine has no
+    such files, a simulated container says nothing.
     """
 
     name: str
@@ -149,6 +153,8 @@ class ContainerSpec:
     sidecar: bool = False
     post_start: Hook | None = None
     pre_stop: Hook | None = None
+    last_words: str = ""
+    log_speaks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +184,8 @@ class GroupSpec:
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Not started (again) yet. Reasons are the kubelet's: ContainerCreating, PodInitializing,
-    ErrImagePull, ImagePullBackOff, ErrImageNeverPull, CrashLoopBackOff, CreateContainerConfigError,
-    CreateContainerError."""
+    InvalidImageName, ErrImagePull, ImagePullBackOff, ErrImageNeverPull, CrashLoopBackOff,
+    CreateContainerConfigError, CreateContainerError."""
 
     reason: str
     message: str = ""
@@ -235,7 +241,8 @@ class GroupPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GroupEvent:
-    """What happened to a group: Pulling, Pulled, Created, Started, Killing, BackOff, Failed, Unhealthy.
+    """What happened to a group: InspectFailed, Pulling, Pulled, Created, Started, Killing, BackOff, Failed,
+    Unhealthy.
 
     `time` in seconds since the epoch; `container` is empty for the group itself.
     """
@@ -326,6 +333,10 @@ class Engine(Protocol):
 
     name: str
     """podman, docker, process or simulated; shown to people."""
+
+    @property
+    def version(self) -> str:
+        """Of podman or docker, once started; of this program where it runs the groups itself."""
 
     def simulates(self, images: Iterable[str]) -> bool:
         """Whether a group of these images only looks as if it ran: it has no processes, files and ports."""

@@ -57,6 +57,10 @@ class CompositeEngine:
         if remove:
             shutil.rmtree(self._home, ignore_errors=True)
 
+    @property
+    def version(self) -> str:
+        return self._primary.version
+
     async def ping(self) -> None:
         await self._primary.ping()
         await self._fallback.ping()

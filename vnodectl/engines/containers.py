@@ -21,6 +21,7 @@ from vnodectl.engines.driver import Attempt, BadConfig, CannotRun, Image
 from vnodectl.engines.group import Group
 from vnodectl.engines.hooks import carry_out
 from vnodectl.engines.probes import Prober
+from vnodectl.engines.references import reference_error
 from vnodectl.engines.status import credentials_for, initial_status, should_restart
 from vnodectl.engines.tasks import background, first, to_the_end
 
@@ -238,7 +239,12 @@ class ContainerRunner:
     async def _image(self) -> Image:
         driver, reference, policy = self._group.driver, self.spec.image, self.spec.pull_policy
         retries = RetryBackoff(self._group.settings.pull)
+        wrong = reference_error(reference)
         while True:
+            if wrong:
+                self._misnamed(wrong)
+                await self._group.clock.sleep(retries.next())
+                continue
             try:
                 image = await driver.image(reference)
                 if image is not None and policy is not PullPolicy.ALWAYS:
@@ -260,6 +266,13 @@ class ContainerRunner:
                 self._wait_for("ImagePullBackOff", f'Back-off pulling image "{reference}": {message}')
                 self._note("BackOff", f'Back-off pulling image "{reference}"')
             await self._group.clock.sleep(retries.next())
+
+    def _misnamed(self, wrong: str) -> None:
+        why = f'couldn\'t parse image name "{self.spec.image}": {wrong}'
+        message = f'Failed to apply default image tag "{self.spec.image}": {why}'
+        self._wait_for("InvalidImageName", message)
+        self._note("InspectFailed", message, warning=True)
+        self._note("Failed", "Error: InvalidImageName", warning=True)
 
     # --- what is shown --------------------------------------------------------------------------
 

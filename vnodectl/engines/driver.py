@@ -63,6 +63,10 @@ class Driver(Protocol):
 
     name: str
 
+    @property
+    def version(self) -> str:
+        """Known once it is open."""
+
     async def open(self) -> None: ...
 
     async def aclose(self, *, remove: bool) -> None:

@@ -92,6 +92,10 @@ class SupervisedEngine:
             self._release_lock()
             self._hub.close()
 
+    @property
+    def version(self) -> str:
+        return self._driver.version
+
     async def ping(self) -> None:
         await self._driver.ping()
 

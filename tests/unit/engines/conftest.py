@@ -34,6 +34,7 @@ class FakeDriver:
     """
 
     name = "fake"
+    version = "1"
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock

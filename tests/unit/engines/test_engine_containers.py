@@ -201,6 +201,7 @@ async def test_a_group_runs_to_its_end(engine, shell):
     assert web.state.finished_at >= web.state.started_at > 1_600_000_000
     assert web.container_id.startswith(f"{engine.name}://")
     assert web.image_id
+    assert re.match(r"\d+\.\d+\.\d+", engine.version)
     assert status.init_containers[0].state.reason == "Completed"
     log = await log_of(engine)
     assert log.replace(b"problem\n", b"") == f"content\none\ntwo\nme {status.ip}\n/data\n".encode()
@@ -269,6 +270,54 @@ async def test_the_last_lines_of_output_without_an_end_of_line(engine, shell):
     assert await log_of(engine, tail=1) == b"b"
     assert await log_of(engine, tail=2) == b"two\nb"
     assert await log_of(engine, tail=9) == b"one\ntwo\nb"
+
+
+WORDS = "/dev/termination-log"
+
+
+async def test_last_words(engine, shell):
+    secret = shell(f"echo first; echo why >{WORDS}; exit 1", "secret", last_words=WORDS, log_speaks=True)
+    await engine.create(
+        group(
+            replace(secret, user="65534", read_only_root=True),
+            shell("echo first; printf last; exit 2", "log", last_words=WORDS, log_speaks=True),
+            shell("echo first; exit 3", "silent", last_words=WORDS),
+            shell("echo fine", "fine", last_words=WORDS, log_speaks=True),
+            shell("echo else >/tmp/end", "elsewhere", last_words="/tmp/end"),
+            shell(
+                "i=0; while [ $i -lt 500 ]; do echo 0123456789; i=$((i+1)); done >/end",
+                "long",
+                last_words="/end",
+            ),
+            restart_policy=RestartPolicy.NEVER,
+        )
+    )
+    status = await until(engine, lambda status: status.phase is GroupPhase.FAILED)
+    said = {one.name: one.state.message for one in status.containers}
+    assert said == {
+        "secret": "why\n",
+        "log": "first\nlast",
+        "silent": "",
+        "fine": "",
+        "elsewhere": "else\n",
+        "long": ("0123456789\n" * 500)[-4096:],
+    }
+
+
+async def test_last_words_are_remembered(make, shell):
+    engine = await make()
+    script = f"echo $$ >{WORDS}; exit 1"
+    await engine.create(group(shell(script, last_words=WORDS), restart_policy=RestartPolicy.NEVER))
+    status = await until(engine, lambda status: status.phase is GroupPhase.FAILED)
+    await engine.aclose()
+    again = await make()
+    assert (await until_web(again, lambda web: web.state.message)).state == status.containers[0].state
+
+
+async def test_last_words_of_attempts_that_nobody_asks_for_go(engine, shell, tmp_path, scope):
+    await engine.create(group(shell(f"echo x >{WORDS}; exit 1", last_words=WORDS)))
+    await until_web(engine, lambda web: web.restarts >= 3)
+    assert len(list((tmp_path / scope / "groups/g/last-words").iterdir())) <= 3
 
 
 async def test_following_a_log_ends_with_the_container(engine, shell):

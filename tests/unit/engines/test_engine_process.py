@@ -166,6 +166,20 @@ async def test_a_program_runs_with_its_environment_and_volumes(engine):
     )
 
 
+@pytest.mark.parametrize(
+    ("script", "speaks", "message"),
+    [
+        ("echo one; printf why; exit 1", True, "one\nwhy"),
+        ("echo why >&2; exit 1", False, ""),
+        ("echo fine >&2", True, ""),
+    ],
+)
+async def test_the_log_speaks_for_a_program_that_fails(engine, script, speaks, message):
+    await engine.create(group(shell(script, log_speaks=speaks), restart_policy=RestartPolicy.NEVER))
+    status = await until(engine, has_ended)
+    assert status.state.message == message
+
+
 async def test_exec_separates_streams_and_gives_the_exit_code(engine):
     await engine.create(group(shell("exec sleep 1000", env={"WHO": "me"})))
     await until(engine, runs)

@@ -37,6 +37,7 @@ from vnodectl.engines.docker_api.reading import attempt_state, image_of, moment,
 from vnodectl.engines.docker_api.service import docker_url, podman_command, podman_ulimits
 from vnodectl.engines.hub import Hub
 from vnodectl.engines.probes import Tally, check
+from vnodectl.engines.references import reference_error
 from vnodectl.engines.status import credentials_for, full_reference, group_phase
 
 PODMAN = bodies.Flavor(podman=True, ulimits=({"Name": "nofile", "Soft": 1, "Hard": 2},))
@@ -411,3 +412,40 @@ def test_only_the_scopes_own_monitors_are_ended(tmp_path):
         for process in (sleeper, other):
             process.kill()
             process.wait()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "nginx",
+        "nginx:1.27",
+        "team/app__x/a--b.c:v1@sha256:" + "0" * 64,
+        "localhost/vnodectl/connector:0.1.0-1b1d735986ab",
+        "Registry.Example:5000/a/b",
+        "[2001:db8::1]:5000/app",
+        "app@sha256:" + "ab" * 32,
+    ],
+)
+def test_names_of_images(image):
+    assert reference_error(image) == ""
+
+
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        ("", "invalid reference format"),
+        ("a b", "invalid reference format"),
+        ("app:", "invalid reference format"),
+        ("app:::x", "invalid reference format"),
+        ("app@sha256:short", "invalid reference format"),
+        ("a//b", "invalid reference format"),
+        ("app\n", "invalid reference format"),
+        ("App", "invalid reference format: repository name (App) must be lowercase"),
+        ("team/App:1", "invalid reference format: repository name (team/App) must be lowercase"),
+        ("Foo//BAR:::x", "invalid reference format: repository name (/BAR) must be lowercase"),
+        ("0" * 64, f"invalid repository name ({'0' * 64}), cannot specify 64-byte hexadecimal strings"),
+        ("a" * 256, "repository name must not be more than 255 characters"),
+    ],
+)
+def test_what_is_no_name_of_an_image(image, why):
+    assert reference_error(image) == why

@@ -194,6 +194,22 @@ async def test_an_image_that_cannot_be_pulled_is_tried_again(engine, driver, clo
     assert reasons == ["Pulling", "Failed", "BackOff", "Pulling", "Pulled", "Created", "Started"]
 
 
+async def test_a_name_that_no_image_can_have(engine, driver, clock):
+    await engine.create(group(app(image="Foo//BAR:::x")))
+    await clock.advance(0)
+    status = await engine.get("g")
+    message = (
+        'Failed to apply default image tag "Foo//BAR:::x": couldn\'t parse image name "Foo//BAR:::x": '
+        "invalid reference format: repository name (/BAR) must be lowercase"
+    )
+    assert status.containers[0].state == Waiting("InvalidImageName", message)
+    assert [(one.type, one.reason, one.message) for one in status.events] == [
+        ("Warning", "InspectFailed", message),
+        ("Warning", "Failed", "Error: InvalidImageName"),
+    ]
+    assert driver.pulls == []
+
+
 async def test_pull_policies(engine, driver, clock):
     await engine.create(
         group(

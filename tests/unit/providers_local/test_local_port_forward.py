@@ -19,6 +19,7 @@ class OneGroupEngine:
     """Has one group at `ip`."""
 
     name = "one"
+    version = "1"
 
     def __init__(self, ip: str) -> None:
         self.ip = ip

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from manual_clock import ManualClock
 
+from vnodectl import __version__
 from vnodectl.engines.api import EngineError, GroupEvent, GroupSpec
 from vnodectl.engines.select import open_engine
 from vnodectl.engines.simulated.engine import SimulatedEngine
@@ -104,7 +105,7 @@ async def test_the_node(provider):
     assert info.operating_system == "linux"
     assert info.architecture in ("amd64", "arm64")
     assert info.capacity == {"cpu": "2", "pods": "110"}
-    assert info.container_runtime_version == "simulated://"
+    assert info.container_runtime_version == f"simulated://{__version__}"
 
 
 async def test_observing_begins_with_a_whole_list(provider):

@@ -121,6 +121,13 @@ def test_pull_policies(image, named, policy):
     assert container({"image": image, **more}).pull_policy is policy
 
 
+def test_last_words():
+    one = container({})
+    assert (one.last_words, one.log_speaks) == ("/dev/termination-log", False)
+    named = {"terminationMessagePath": "/end", "terminationMessagePolicy": "FallbackToLogsOnError"}
+    assert (container(named).last_words, container(named).log_speaks) == ("/end", True)
+
+
 def test_security():
     one = container(
         {

@@ -18,6 +18,8 @@ CONTAINER = "io.vnodectl.container"
 ATTEMPT = "io.vnodectl.attempt"
 ROLE = "io.vnodectl.role"
 STDIN_ONCE = "io.vnodectl.stdin-once"
+LAST_WORDS = "io.vnodectl.last-words"
+LOG_SPEAKS = "io.vnodectl.log-speaks"
 INFRA, APP, HOLD = "infra", "app", "hold"
 
 HOSTS = "/etc/hosts"
@@ -38,13 +40,15 @@ class Flavor:
 class Place:
     """Where a container goes: its group's infra container, its IP, the paths behind its mounts.
 
-    `hosts` is the file that becomes /etc/hosts; "" leaves it to the engine.
+    `hosts` is the file that becomes /etc/hosts; "" leaves it to the engine. `last_words` is the one that
+    becomes the container's own, if it has one.
     """
 
     infra: str
     ip: str
     sources: Mapping[Mount, str]
     hosts: str = ""
+    last_words: str = ""
 
 
 def container_name(scope: str, *parts: str) -> str:
@@ -152,6 +156,11 @@ def container_body(
     }
     if place.hosts and all(mount.path != HOSTS for mount in container.mounts):
         config["Mounts"].append(bind_mount(place.hosts, Mount("", HOSTS)))
+    if container.log_speaks:
+        body["Labels"][LOG_SPEAKS] = "true"
+    if place.last_words:
+        body["Labels"][LAST_WORDS] = place.last_words
+        config["Mounts"].append(bind_mount(place.last_words, Mount("", container.last_words)))
     if flavor.podman:
         # docker shares the host name with the network; podman does not by itself.
         config["UTSMode"] = f"container:{place.infra}"

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vnodectl.engines import lastwords
 from vnodectl.engines.api import (
     ContainerSpec,
     ContainerUsage,
@@ -70,6 +72,7 @@ class DockerDriver:
         ulimits: Sequence[bodies.JSON] = (),
     ) -> None:
         self.name = name
+        self.version = ""
         self._service = service
         self._scope = scope
         self._network = network
@@ -90,6 +93,7 @@ class DockerDriver:
         self._connection = connect(self._service.url)
         with translated():
             info = await self._connection.system.info()
+        self.version = str(info.get("ServerVersion") or "")
         self._architecture = str(info["Architecture"])
         options = " ".join(info.get("SecurityOptions") or ())
         self.rootless, selinux = "rootless" in options, "selinux" in options
@@ -228,7 +232,7 @@ class DockerDriver:
     async def attempts(self, group: str) -> list[Attempt]:
         containers = await self._list(f"{bodies.GROUP}={group}", f"{bodies.ROLE}={bodies.APP}")
         shown = await asyncio.gather(*(self._show(one["Id"]) for one in containers))
-        found = [self._attempt(one) for one in shown if one is not None]
+        found = [await self._attempt(one) for one in shown if one is not None]
         return sorted(found, key=lambda attempt: (attempt.container, attempt.number))
 
     async def create(self, group: Workspace, container: ContainerSpec, number: int, ip: str) -> Attempt:
@@ -243,7 +247,8 @@ class DockerDriver:
             raise BadConfig(str(error)) from error
         if (infra := await self._show(self._infra(group.spec.name))) is None:
             raise EngineError("the group's network has gone")
-        place = bodies.Place(str(infra["Id"]), ip, sources, self._hosts(group, ip))
+        last_words = _last_words_file(group, container, number)
+        place = bodies.Place(str(infra["Id"]), ip, sources, self._hosts(group, ip), last_words)
         body = bodies.container_body(self._scope, group.spec, container, number, place, self._flavor)
         name = bodies.container_name(self._scope, group.spec.name, container.name, str(number))
         async with self._slots:
@@ -257,7 +262,7 @@ class DockerDriver:
                 created = await self._create(name, body)
         if (shown := await self._show(created.id)) is None:
             raise EngineError(f"container {container.name} has gone")
-        return self._attempt(shown)
+        return await self._attempt(shown)
 
     async def start(self, attempt: Attempt) -> Attempt:
         try:
@@ -268,11 +273,11 @@ class DockerDriver:
             raise CannotRun(str(error)) from error
         if (shown := await self._show(_raw(attempt.id))) is None:
             raise EngineError(f"container {attempt.container} has gone")
-        return self._attempt(shown)
+        return await self._attempt(shown)
 
     async def ended(self, attempt: Attempt) -> Terminated:
         shown = await self._until_ended(_raw(attempt.id))
-        state = self._attempt(shown).state if shown is not None else None
+        state = (await self._attempt(shown)).state if shown is not None else None
         if isinstance(state, Terminated):
             return state
         began = attempt.state.started_at if isinstance(attempt.state, Running) else 0.0
@@ -293,24 +298,19 @@ class DockerDriver:
                 raise
 
     async def discard(self, attempt: Attempt) -> None:
+        shown = await self._show(_raw(attempt.id))
         await self._delete(_raw(attempt.id))
+        if shown is not None and (words := shown["Config"]["Labels"].get(bodies.LAST_WORDS)):
+            Path(words).unlink(missing_ok=True)
 
     async def run(self, attempt: Attempt, command: Sequence[str], timeout: float) -> int:
         async with asyncio.timeout(timeout):
             return await streams.run_exec(self._docker, _raw(attempt.id), command, streams.SilentSession())
 
     async def logs(self, container_id: str, query: LogQuery) -> AsyncGenerator[bytes, None]:
-        """From podman's file where there is one: podman 4.3 joins and loses lines for a `tail` of output that
-        does not end in an end of line, and tells times in whole seconds."""
-        identity = _raw(container_id)
-        if (shown := await self._show(identity)) is None:
+        if (shown := await self._show(_raw(container_id))) is None:
             raise NoSuchGroup("the log is no longer there")
-        path = Path(str(shown.get("LogPath") or ""))
-        if self._flavor.podman and path.is_file():
-            source = self._log_file(path, identity, query)
-        else:
-            source = streams.read_logs(self._docker, identity, query, tty=bool(shown["Config"]["Tty"]))
-        async with contextlib.aclosing(source) as chunks:
+        async with contextlib.aclosing(self._log(shown, query)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -326,6 +326,19 @@ class DockerDriver:
         return usage_of(name, stats[0])
 
     # --- inside -----------------------------------------------------------------------------------
+
+    async def _log(self, shown: dict[str, Any], query: LogQuery) -> AsyncGenerator[bytes, None]:
+        """From podman's file where there is one: podman 4.3 joins and loses lines for a `tail` of output that
+        does not end in an end of line, and tells times in whole seconds."""
+        identity = str(shown["Id"])
+        path = Path(str(shown.get("LogPath") or ""))
+        if self._flavor.podman and path.is_file():
+            source = self._log_file(path, identity, query)
+        else:
+            source = streams.read_logs(self._docker, identity, query, tty=bool(shown["Config"]["Tty"]))
+        async with contextlib.aclosing(source) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def _log_file(self, path: Path, identity: str, query: LogQuery) -> AsyncGenerator[bytes, None]:
         async def ending() -> None:
@@ -368,8 +381,22 @@ class DockerDriver:
     def _mine(self, *labels: str) -> dict[str, list[str]]:
         return {"label": [f"{bodies.SCOPE}={self._scope}", *labels]}
 
-    def _attempt(self, shown: dict[str, Any]) -> Attempt:
-        return attempt_state(self.name, shown, lambda: killed_for_memory(str(shown["Id"])))
+    async def _attempt(self, shown: dict[str, Any]) -> Attempt:
+        attempt = attempt_state(self.name, shown, lambda: killed_for_memory(str(shown["Id"])))
+        if not isinstance(attempt.state, Terminated):
+            return attempt
+        said = await self._last_words(shown, failed=attempt.state.exit_code != 0)
+        message = ": ".join(filter(None, (attempt.state.message, said)))
+        return replace(attempt, state=replace(attempt.state, message=message))
+
+    async def _last_words(self, shown: dict[str, Any], *, failed: bool) -> str:
+        labels = shown["Config"]["Labels"]
+        path = labels.get(bodies.LAST_WORDS)
+        said = lastwords.from_file(Path(path)) if path else ""
+        if not said and failed and labels.get(bodies.LOG_SPEAKS) == "true":
+            with contextlib.suppress(EngineError):
+                said = await lastwords.from_log(self._log(shown, lastwords.LOG_QUERY))
+        return said
 
     async def _list(self, *labels: str) -> list[DockerContainer]:
         with translated():
@@ -449,6 +476,17 @@ class DockerDriver:
         # Others may still use the image; then it stays until the last of them goes.
         with contextlib.suppress(ApiError), translated():
             await self._docker.images.delete(PAUSE_IMAGE)
+
+
+def _last_words_file(group: Workspace, container: ContainerSpec, number: int) -> str:
+    """An empty file for the container's last words, whoever it runs as; "" where it wants none."""
+    if not container.last_words or any(mount.path == container.last_words for mount in container.mounts):
+        return ""
+    path = group.path / "last-words" / f"{container.name}.{number}"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
+    path.chmod(0o666)
+    return str(path)
 
 
 def _check_memory_mounts(group: Workspace, container: ContainerSpec) -> None:

@@ -14,7 +14,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vnodectl.engines import child
+from vnodectl import __version__
+from vnodectl.engines import child, lastwords
 from vnodectl.engines.api import (
     ContainerSpec,
     ContainerUsage,
@@ -54,6 +55,7 @@ class ProcessDriver:
     """A `Driver` without containers. Each group has a loopback address of its own, so ports do not clash."""
 
     name = "process"
+    version = __version__
 
     def __init__(self, home: Path, programs: Programs, clock: Clock) -> None:
         self._groups = home / "groups"
@@ -185,7 +187,10 @@ class ProcessDriver:
                 os.close(pipe.write_end)
         attempt = replace(attempt, state=Running(self._clock.now()))
         ended: asyncio.Future[Terminated] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._attend(key, attempt, process, pipes, ended), name=f"process-{key}")
+        task = asyncio.create_task(
+            self._attend(key, attempt, process, pipes, ended, log_speaks=what.log_speaks),
+            name=f"process-{key}",
+        )
         self._children[key] = _Child(attempt, what, process, task, ended)
         self._save(attempt)
         return attempt
@@ -253,6 +258,8 @@ class ProcessDriver:
         process: asyncio.subprocess.Process,
         pipes: Mapping[str, Pipe],
         ended: asyncio.Future[Terminated],
+        *,
+        log_speaks: bool,
     ) -> None:
         """Copy its output to the log and note how it ends."""
         began = attempt.state.started_at if isinstance(attempt.state, Running) else self._clock.now()
@@ -273,7 +280,12 @@ class ProcessDriver:
             log.close()
         code = code if code >= 0 else 128 - code
         reason = "Completed" if code == 0 else "Error"
-        state = Terminated(code, reason, began, self._clock.now(), container_id=attempt.id)
+        message = ""
+        if code != 0 and log_speaks:
+            with contextlib.suppress(OSError):
+                end = read_log(self._log_path(key), lastwords.LOG_QUERY, lambda: True)
+                message = await lastwords.from_log(end)
+        state = Terminated(code, reason, began, self._clock.now(), message, container_id=attempt.id)
         if self._record_path(key).exists():
             self._save(replace(attempt, state=state))
         del self._children[key]

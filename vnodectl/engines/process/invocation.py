@@ -20,6 +20,7 @@ class Invocation:
     argv: tuple[str, ...]
     env: Mapping[str, str]
     directory: str
+    log_speaks: bool = False
 
 
 def program_of(image: str, programs: Programs) -> str | None:
@@ -60,7 +61,8 @@ def invocation(
     if (account := sources.get(SERVICE_ACCOUNT_DIR)) is not None:
         env[SERVICE_ACCOUNT_VARIABLE] = account
     directory = rewritten(container.working_dir, sources) if container.working_dir else home
-    return Invocation((*prefix, *here), env, directory if Path(directory).is_dir() else home)
+    place = directory if Path(directory).is_dir() else home
+    return Invocation((*prefix, *here), env, place, container.log_speaks)
 
 
 def rewritten(word: str, sources: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from pathlib import Path
 
+from vnodectl import __version__
 from vnodectl.engines.api import (
     ContainerStatus,
     ContainerUsage,
@@ -48,6 +49,7 @@ class SimulatedEngine:
     """`home` keeps what must survive the process (None: nothing does); `start_delay` in seconds."""
 
     name = "simulated"
+    version = __version__
 
     def __init__(
         self,

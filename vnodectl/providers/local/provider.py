@@ -97,7 +97,7 @@ class LocalProvider:
             capacity=self._capacity,
             os_image=_os_image(),
             kernel_version=platform.release(),
-            container_runtime_version=f"{self._engine.name}://",
+            container_runtime_version=f"{self._engine.name}://{self._engine.version}",
         )
 
     async def create(self, pod: ResolvedPod) -> None:

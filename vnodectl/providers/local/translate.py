@@ -23,6 +23,7 @@ from vnodectl.runtime.provider import JSON, EnvVar, Rejected, ResolvedPod
 
 GRACE = 30  # terminationGracePeriodSeconds' default
 HOSTNAME_MAX = 63
+LAST_WORDS = "/dev/termination-log"  # terminationMessagePath's default
 
 _HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace")
 _PLAIN_RESOURCES = ("cpu", "memory", "ephemeral-storage")
@@ -119,6 +120,8 @@ def _container(
         readiness=probe(container, "readinessProbe", path),
         startup=probe(container, "startupProbe", path),
         sidecar=sidecar,
+        last_words=container.get("terminationMessagePath") or LAST_WORDS,
+        log_speaks=container.get("terminationMessagePolicy") == "FallbackToLogsOnError",
         post_start=hook(container, "postStart", path),
         pre_stop=hook(container, "preStop", path),
     )

@@ -88,6 +88,8 @@ def _container(container: Params) -> ContainerSpec:
         pull_policy=PullPolicy(container.text("ImagePullPolicy") or "IfNotPresent"),
         liveness=_probe(container.child("LivenessProbe")),
         readiness=_probe(container.child("ReadinessProbe")),
+        last_words=container.text("TerminationMessagePath"),
+        log_speaks=container.text("TerminationMessagePolicy") == "FallbackToLogsOnError",
     )
 
 
