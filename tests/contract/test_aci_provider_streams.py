@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 from support.aci_cloud import AciCloud, Kubectl, TerminalEngine, aci_cloud
 from support.aci_pods import make_pod
 from support.scripted_engine import ScriptedEngine
 
+from vnodectl.engines.api import GroupPhase, Running
 from vnodectl.engines.clock import SystemClock
 from vnodectl.engines.simulated.engine import SimulatedEngine
-from vnodectl.runtime.provider import LogOptions, NotFound, TerminalSize, Unsupported
+from vnodectl.runtime.provider import (
+    LogOptions,
+    NotFound,
+    Retryable,
+    SupportsPortForward,
+    TerminalSize,
+    Unsupported,
+)
 
 POD = make_pod()
 KEY = POD.key
@@ -177,3 +186,59 @@ async def test_attach_shows_the_output() -> None:
         far = Kubectl()
         await asyncio.wait_for(cloud.provider.attach(KEY, "main", far), 20)  # type: ignore[arg-type]
         assert far.output == b"what it says\n"
+
+
+# --- port-forward ---------------------------------------------------------------------------------
+
+
+class Near(ScriptedEngine):
+    """Its pods are on this machine, once they have an address."""
+
+    def run(self, name: str, ip: str = "127.0.0.1") -> None:
+        self.publish(replace(self.seen[name], ip=ip))
+        self.become(name, GroupPhase.RUNNING, Running(1_800_000_000.0), ready=True, started=True)
+
+
+class Connection:
+    def __init__(self, *sent: bytes) -> None:
+        self._sent = list(sent)
+        self.got = b""
+
+    async def read(self) -> bytes:
+        return self._sent.pop(0) if self._sent else b""
+
+    async def write(self, data: bytes) -> None:
+        self.got += data
+
+    async def write_eof(self) -> None:
+        self.got += b"<eof>"
+
+
+async def test_a_port_of_a_group_is_reached_at_its_address() -> None:
+    async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((await reader.read()).upper())
+        writer.close()
+
+    server = await asyncio.start_server(shout, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    pod = make_pod({"containers": [{"name": "main", "image": "nginx", "ports": [{"containerPort": 80}]}]})
+    async with aci_cloud(Near()) as cloud, server:
+        assert isinstance(cloud.provider, SupportsPortForward)
+        with pytest.raises(NotFound):
+            await cloud.provider.port_forward(pod.key, port, Connection())
+        await cloud.provider.create(pod)
+        await cloud.said.state(pod.key, "running")
+        connection = Connection(b"hello ", b"there")
+        async with asyncio.timeout(10):
+            await cloud.provider.port_forward(pod.key, port, connection)
+        assert connection.got == b"HELLO THERE<eof>"
+        server.close()
+        with pytest.raises(Retryable, match=f"port {port} of 127"):
+            await cloud.provider.port_forward(pod.key, port, Connection())
+
+
+async def test_a_group_without_an_address_has_no_port_to_reach() -> None:
+    async with aci_cloud() as cloud:
+        await _running(cloud)
+        with pytest.raises(Retryable, match="no address"):
+            await cloud.provider.port_forward(KEY, 80, Connection())

@@ -47,9 +47,21 @@ def test_usage_and_metrics_of_a_running_pod(sandbox: Sandbox, pod: str) -> None:
     assert [one["name"] for one in measured["containers"]] == [pod]
     assert measured["cpu"]["usageCoreNanoSeconds"] > 0
 
+    containers = parse(_get(sandbox, "/metrics/cadvisor"))
+    image = sandbox.environment["VNODECTL_SMOKE_IMAGE"]
+    name = "container_memory_working_set_bytes"
+    for of in ((pod, image), ("", "")):
+        labels = (*zip(("container", "image"), of, strict=True), ("namespace", "default"), ("pod", pod))
+        assert containers[name].samples[name, labels] > 0
+    assert containers["container_scrape_error"].samples["container_scrape_error", ()] == 0
+    probes = parse(_get(sandbox, "/metrics/probes"))
+    assert not probes["prober_probe_total"].samples  # the local provider runs its own
+    for check in ("ping", "syncloop"):
+        assert _get(sandbox, f"/healthz/{check}") == "ok"
+
     own = parse(_get(sandbox, "/metrics"))
     page = metrics_page.text()
-    assert {name for name in (*own, *resources) if f"`{name}`" not in page} == set()
+    assert {name for name in (*own, *resources, *containers, *probes) if f"`{name}`" not in page} == set()
     created = (("operation", "create"), ("outcome", "ok"))
     assert own["vnodectl_provider_calls_total"].samples["vnodectl_provider_calls_total", created] >= 1
     assert (

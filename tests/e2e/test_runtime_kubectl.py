@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -167,3 +168,32 @@ def test_top_and_an_autoscaler(cluster: Sandbox, deployed: Callable[..., str]) -
         assert conditions["ScalingActive"] == "True"
     finally:
         kubectl(cluster, "delete", "hpa", "scaled")
+
+
+def test_debug_says_why_nothing_comes_of_it(cluster: Sandbox) -> None:
+    kubectl(cluster, "run", "broken", "--image=any")
+    kubectl(cluster, "wait", "pod/broken", "--for=condition=Ready", f"--timeout={PATIENCE:g}s")
+    program = ("timeout", f"{PATIENCE:g}", "kubectl", "debug", "broken", "-i", "--image=any", "-c", "tools")
+    pipe, none = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(
+        program, env=dict(cluster.environment), stdin=pipe, stdout=none, stderr=pipe
+    ) as debug:
+        try:
+            assert debug.stderr is not None
+            said = b""
+            while b"container tools: the local provider cannot add a container" not in said:
+                line = debug.stderr.readline()
+                assert line, said
+                said += line
+        finally:
+            debug.terminate()  # which ends kubectl too
+    pod = read(cluster, "pod", "broken")
+    [status] = pod["status"]["ephemeralContainerStatuses"]
+    assert status["state"]["waiting"]["reason"] == "EphemeralContainersNotSupported"
+    conditions = {one["type"]: one["status"] for one in pod["status"]["conditions"]}
+    assert (pod["status"]["phase"], conditions["Ready"]) == ("Running", "True")
+    selector = "involvedObject.name=broken,reason=EphemeralContainersNotSupported"
+    [event] = until(lambda: read(cluster, "events", f"--field-selector={selector}")["items"])
+    assert (event["type"], event["count"]) == ("Warning", 1)
+    assert event["involvedObject"]["fieldPath"] == "spec.ephemeralContainers{tools}"
+    kubectl(cluster, "delete", "pod", "broken", "--now")

@@ -196,6 +196,7 @@ class Kubelet:
             metrics=metrics.text,
             configz=lambda: configuration(settings, port=server.port, capacity=info.capacity),
             usage=NodeUsage(self._provider, pods, clock=self._clock, metrics=metrics),
+            probes=pods.probe_results,
             calls=metrics,
         )
         try:

@@ -22,6 +22,7 @@ from vnodectl.runtime.facts import NodeFacts
 from vnodectl.runtime.lookups import Lookups
 from vnodectl.runtime.metrics import NodeMetrics, SyncResult
 from vnodectl.runtime.podsync import PodSync
+from vnodectl.runtime.prometheus import Reading
 from vnodectl.runtime.provider import Gone, Happened, Health, Listed, PodKey, Provider, Seen
 from vnodectl.runtime.queue import Backoff, WorkQueue
 from vnodectl.runtime.record import Record, key_of, mirror, phase_of
@@ -149,6 +150,10 @@ class PodController:
     def list(self) -> Items:
         """Every pod of this node."""
         return [record.pod for record in self._records.values() if record.pod is not None]
+
+    def probe_results(self) -> Reading:
+        """`Probing.results`"""
+        return self._sync.probing.results()
 
     def _phases(self) -> Iterator[str]:
         return (phase_of(record.pod) for record in self._records.values() if record.pod is not None)

@@ -73,12 +73,12 @@ class PodSync:
         self.pods_known = False
         self.groups_known = False
         self.health: Health | None = None
-        self._probing = Probing(provider, events, clock=clock, changed=queue.add, metrics=metrics)
+        self.probing = Probing(provider, events, clock=clock, changed=queue.add, metrics=metrics)
         self._hooks = PreStopHooks(provider, events, done=queue.add, metrics=metrics)
         self.files = FileRefresh(provider, lookups, events, queue=queue, metrics=metrics)
         self._status = StatusWriter(
             client,
-            self._probing,
+            self.probing,
             provider=provider.name,
             queue=queue,
             backoff=backoff,
@@ -88,12 +88,12 @@ class PodSync:
         )
 
     async def aclose(self) -> None:
-        await self._probing.aclose()
+        await self.probing.aclose()
         await self._hooks.aclose()
 
     def ended(self, key: PodKey) -> None:
         """Nothing of the pod runs (any more)."""
-        self._probing.forget(key)
+        self.probing.forget(key)
         self._hooks.forget(key)
         self.files.forget(key)
 

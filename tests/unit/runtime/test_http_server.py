@@ -168,6 +168,16 @@ async def test_only_the_health_paths_are_open(kubelet: Kubelet) -> None:
     assert kubelet.reviews.asked == []
 
 
+async def test_the_checks_that_a_kubelet_has_by_name(kubelet: Kubelet) -> None:
+    for path in ("/healthz/ping", "/healthz/syncloop"):
+        assert await kubelet.get(path) == (200, "ok")
+        async with session(kubelet.tls()) as client, client.get(kubelet.url(path)) as answer:
+            assert answer.status == 401
+    kubelet.problems["live"] = "stuck"
+    assert (await kubelet.get("/healthz/syncloop"))[0] == 500
+    assert await kubelet.get("/healthz/ping") == (200, "ok")
+
+
 async def test_anonymous_requests_where_they_are_allowed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

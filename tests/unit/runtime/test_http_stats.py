@@ -359,7 +359,7 @@ async def test_a_provider_that_measures_nothing_is_no_error(clock):
 
 @asynccontextmanager
 async def served(
-    directory: Path, pods: Pods, provider: ProcessProvider, usage: NodeUsage | None
+    directory: Path, pods: Pods, provider: ProcessProvider, usage: NodeUsage | None, **more: Any
 ) -> AsyncIterator[Any]:
     """A function that gets a path."""
     authority, reviews = Authority(), Reviews()
@@ -368,7 +368,9 @@ async def served(
     pair = authority.issue("server")
     config = KubeletServerConfig("n1", lambda: pair, lambda: authority.pem, address="127.0.0.1", port=0)
     metrics = NodeMetrics("n1")
-    server = KubeletServer(config, pods, provider, reviews, metrics=metrics.text, usage=usage, calls=metrics)
+    server = KubeletServer(
+        config, pods, provider, reviews, metrics=metrics.text, usage=usage, calls=metrics, **more
+    )
     await server.start()
     try:
         async with session(client_tls(directory)) as client:
@@ -413,6 +415,72 @@ async def test_what_metrics_server_reads(tmp_path, sampler):
     assert families["resource_scrape_error"].samples == {("resource_scrape_error", ()): 1.0}
 
 
+async def test_what_dashboards_read_of_a_kubelet_s_containers(tmp_path, sampler):
+    pods = Pods(a_pod("web", "main", "side", waiting=("late",)), a_pod("broken"), a_pod("unmeasured"))
+    sampler.cpu = {"web": {"main": 2.5, "side": 0.5}}
+    sampler.errors["broken"] = Retryable("Busy", "later")
+    async with served(tmp_path, pods, sampler, usage_of(sampler, pods)) as get:
+        status, kind, text = await get("/metrics/cadvisor")
+    assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    families = parse(text)
+
+    def labels(pod: str, container: str = "") -> tuple[tuple[str, str], ...]:
+        image = "i" if container else ""
+        return (("container", container), ("image", image), ("namespace", "default"), ("pod", pod))
+
+    name, total = "container_cpu_usage_seconds_total", ("cpu", "total")
+    cpu = families[name]
+    assert cpu.kind == "counter"
+    assert cpu.samples == {
+        (name, (*labels("web"), total)): 3.0,
+        (name, (*labels("web", "main"), total)): 2.5,
+        (name, (*labels("web", "side"), total)): 0.5,
+    }
+    assert set(cpu.times.values()) == {NOW * 1000}
+    for name, each in {
+        "container_memory_working_set_bytes": 1000,
+        "container_memory_usage_bytes": 1500,
+    }.items():
+        assert families[name].samples == {
+            (name, labels("web")): 2 * each,
+            (name, labels("web", "main")): each,
+            (name, labels("web", "side")): each,
+        }
+    starts = families["container_start_time_seconds"].samples
+    assert {dict(one)["pod"] for _, one in starts} == {"web", "broken", "unmeasured"}
+    assert {dict(one)["container"] for _, one in starts} == {"", "main", "side"}
+    assert set(starts.values()) == {1_699_999_200}
+    name = "container_network_transmit_bytes_total"
+    assert families[name].samples == {
+        (name, (*labels("web"), ("interface", "eth0"))): 3,
+        (name, (*labels("web"), ("interface", "eth1"))): 7,
+    }
+    name = "container_network_receive_errors_total"
+    assert families[name].samples[name, (*labels("web"), ("interface", "eth1"))] == 6
+    assert families["container_scrape_error"].samples == {("container_scrape_error", ()): 1.0}
+
+
+async def test_counts_of_probes_are_a_valid_page_with_and_without_any(tmp_path, sampler):
+    counts: dict[tuple[str, ...], float] = {}
+    async with served(tmp_path, Pods(), sampler, None, probes=lambda: counts) as get:
+        status, kind, text = await get("/metrics/probes")
+        assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
+        family = parse(text)["prober_probe_total"]
+        assert (family.kind, family.samples) == ("counter", {})
+        counts["Liveness", "failed", "main", "web", "default", "uid-web"] = 3
+        found = parse((await get("/metrics/probes"))[2])["prober_probe_total"].samples
+    [((_, labels), count)] = found.items()
+    assert count == 3
+    assert dict(labels) == {
+        "probe_type": "Liveness",
+        "result": "failed",
+        "container": "main",
+        "pod": "web",
+        "namespace": "default",
+        "pod_uid": "uid-web",
+    }
+
+
 async def test_a_scrape_without_pods_or_errors(tmp_path, sampler):
     pods = Pods()
     async with served(tmp_path, pods, sampler, usage_of(sampler, pods)) as get:
@@ -452,7 +520,8 @@ async def test_the_nodes_own_metrics_count_scrapes(tmp_path, sampler):
 async def test_without_usage_the_paths_do_not_exist(tmp_path, sampler):
     async with served(tmp_path, Pods(), sampler, None) as get:
         assert (await get("/stats/summary"))[0] == 404
-        assert (await get("/metrics/resource"))[0] == 404
+        for path in ("resource", "cadvisor", "probes"):
+            assert (await get(f"/metrics/{path}"))[0] == 404
 
 
 # --- configz --------------------------------------------------------------------------------------

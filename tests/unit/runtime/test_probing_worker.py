@@ -14,7 +14,7 @@ from support import virtual_time
 
 from vnodectl.runtime.clock import rfc3339
 from vnodectl.runtime.metrics import NodeMetrics
-from vnodectl.runtime.probing import Probing
+from vnodectl.runtime.probing import PROBE_LABELS, Probing
 from vnodectl.runtime.probing.outcome import SUCCESS, Outcome, Verdict, failure
 from vnodectl.runtime.probing.spec import Action, HttpGet
 from vnodectl.runtime.probing.worker import Tally
@@ -417,6 +417,42 @@ def test_probes_end_with_their_container_and_with_their_pod():
             here.probing.forget(KEY)
             await asyncio.sleep(10)
             assert runner.times("livenessProbe") == [0, 1, 2, 12.5]
+
+    virtual_time.run(main())
+
+
+def test_answers_are_counted_over_the_starts_of_a_container_and_go_with_its_pod():
+    async def main() -> None:
+        def counts(probing: Probing) -> dict[tuple[str, str], float]:
+            found = {}
+            for values, count in probing.results().items():
+                labels = dict(zip(PROBE_LABELS, values, strict=True))
+                where = [labels.pop(key) for key in ("container", "pod", "namespace", "pod_uid")]
+                assert where == ["c", KEY.name, KEY.namespace, KEY.uid]
+                found[labels["probe_type"], labels["result"]] = count
+            return found
+
+        runner = Scripted(
+            livenessProbe=[SUCCESS, Outcome(Verdict.UNKNOWN, "no such port"), SUCCESS],
+            readinessProbe=[Outcome(Verdict.WARNING, "redirected"), failure("503"), SUCCESS],
+        )
+        container = probe("livenessProbe", periodSeconds=1) | probe("readinessProbe", periodSeconds=1)
+        async with room(runner, **container) as here:
+            assert counts(here.probing) == {}
+            here.look()
+            await asyncio.sleep(3.5)
+            expected = {
+                ("Liveness", "successful"): 3,
+                ("Liveness", "unknown"): 1,
+                ("Readiness", "successful"): 3,
+                ("Readiness", "failed"): 1,
+            }
+            assert counts(here.probing) == expected
+            here.look(restarts=1)
+            await asyncio.sleep(0.5)
+            assert counts(here.probing)["Liveness", "successful"] == 4
+            here.probing.forget(KEY)
+            assert counts(here.probing) == {}
 
     virtual_time.run(main())
 

@@ -76,7 +76,7 @@ Rejected, with the field: host namespaces, privileged containers, sysctls, postS
 containers, restart policies of single containers, SCTP, host ports, block devices, mount propagation to a
 host, sub-paths of file shares, and on Windows volumes, init containers, several containers and subnets.
 
-## exec, attach, logs
+## exec, attach, logs, port-forward
 
 `exec` starts the image's `/bin/sh`, which runs the command with its arguments, exit code, stdout and
 stderr apart and bytes as they are; for that the image needs `base64`, `dd`, `cat`, `tr` and `stty`
@@ -84,6 +84,9 @@ stderr apart and bytes as they are; for that the image needs `base64`, `dd`, `ca
 without a shell only a single word can be run, and its exit code is not known. A terminal follows the size
 of kubectl's. Windows: `cmd.exe`, one stream, no exit code. ACI keeps no log of a container's previous
 instance.
+
+`port-forward` goes straight from the connector to the group's address. So it needs a subnet (and a network
+security group that lets the connector in); outside of one only ports that are public anyway are reached.
 
 ## Images whose entrypoint is needed
 

@@ -21,6 +21,7 @@ from vnodectl.providers.aci.preparing import Preparer, image_registry
 from vnodectl.providers.aci.resources import GPU_RESOURCES
 from vnodectl.providers.aci.settings import AciSettings, NodeIdentity, ReadBudget
 from vnodectl.providers.aci.translate import translate
+from vnodectl.providers.carrying import carry
 from vnodectl.providers.image_registry import ImageRegistry
 from vnodectl.providers.timing import LoopTimer, Timer
 from vnodectl.runtime.provider import (
@@ -31,6 +32,7 @@ from vnodectl.runtime.provider import (
     NotFound,
     PodKey,
     PodStats,
+    PortConnection,
     ProbeKind,
     Rejected,
     ResolvedPod,
@@ -273,6 +275,24 @@ class AciProvider:
 
     async def attach(self, key: PodKey, container: str, streams: Streams) -> None:
         await aci_exec.attach(self._groups, self._name(key), container, streams)
+
+    async def port_forward(self, key: PodKey, port: int, connection: PortConnection) -> None:
+        """Straight to the group's address: in a subnet to any port, else only to those that are public."""
+        known = self._observer.find(key)
+        if known is None or known.vanished:
+            raise NotFound(f"pod {key} has no container group")
+        address = str((known.status or {}).get("podIP") or "")
+        if not address:
+            raise Retryable(
+                "NoAddress",
+                "the container group has no address yet; outside a subnet it gets one only for ports that "
+                "the pod names",
+            )
+        try:
+            await carry(address, port, connection)
+        except OSError as error:
+            why = error.strerror or "no answer"
+            raise Retryable("PortNotReached", f"port {port} of {address}: {why}") from error
 
     async def aclose(self) -> None:
         """The session stays open: it belongs to whoever made it."""

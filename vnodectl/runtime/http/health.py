@@ -29,7 +29,13 @@ def add_health_routes(app: web.Application, checks: HealthChecks) -> None:
     async def ready(request: web.Request) -> web.Response:
         return _answer(checks.ready, verbose="verbose" in request.query)
 
+    async def ping(_: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
     app.router.add_get("/healthz", live)
+    # A kubelet has its checks under their names too. These are not open on its port, as others' are not.
+    app.router.add_get("/healthz/ping", ping)
+    app.router.add_get("/healthz/syncloop", live)
     app.router.add_get("/livez", live)
     app.router.add_get("/readyz", ready)
 

@@ -1,6 +1,6 @@
-"""/metrics and /metrics/resource.
+"""/metrics, /metrics/probes and /metrics/resource.
 
-The second is the kubelet's resource metrics endpoint (KEP-727), from which metrics-server, and so
+The last is the kubelet's resource metrics endpoint (KEP-727), from which metrics-server, and so
 `kubectl top` and the HorizontalPodAutoscaler, learn what pods use.
 """
 
@@ -13,7 +13,8 @@ from aiohttp import web
 
 from vnodectl.runtime import clock
 from vnodectl.runtime.http.pieces import write_pieces
-from vnodectl.runtime.prometheus import CONTENT_TYPE, header, sample
+from vnodectl.runtime.probing import PROBE_LABELS
+from vnodectl.runtime.prometheus import CONTENT_TYPE, Reading, header, sample
 from vnodectl.runtime.usage import ContainerUsage, NodeUsage, PodUsage
 
 _CPU: Final = "Cumulative cpu time consumed by the {} in core-seconds"
@@ -33,6 +34,21 @@ async def resource_metrics(request: web.Request, usage: NodeUsage) -> web.Stream
 def node_metrics(text: Callable[[], str]) -> web.Response:
     """GET /metrics"""
     return web.Response(body=text().encode(), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def probe_metrics(request: web.Request, results: Reading) -> web.StreamResponse:
+    """GET /metrics/probes"""
+    return await write_pieces(request, CONTENT_TYPE, probe_lines(results))
+
+
+def probe_lines(results: Reading) -> Iterator[str]:
+    """`results` are counts by the values of `PROBE_LABELS`; none where all probes are the provider's."""
+    name = "prober_probe_total"
+    yield header(
+        name, "counter", "Cumulative number of a probe that this node runs for a container, by its result."
+    )
+    for values, count in results.items():
+        yield sample(name, zip(PROBE_LABELS, values, strict=True), count)
 
 
 def resource_lines(pods: list[PodUsage], cpu_seconds: float, *, failed: bool) -> Iterator[str]:

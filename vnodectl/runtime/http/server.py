@@ -15,15 +15,17 @@ from aiohttp import web
 from vnodectl.logs import about
 from vnodectl.runtime.http.authn import Authenticator
 from vnodectl.runtime.http.authz import Authorizer, attributes
+from vnodectl.runtime.http.cadvisor import cadvisor_metrics
 from vnodectl.runtime.http.health import HEALTH_PATHS, HealthChecks, add_health_routes
 from vnodectl.runtime.http.identity import ANONYMOUS, Identity, Reviewer, ReviewUnavailable
 from vnodectl.runtime.http.logs import container_logs
-from vnodectl.runtime.http.metrics import node_metrics, resource_metrics
+from vnodectl.runtime.http.metrics import node_metrics, probe_metrics, resource_metrics
 from vnodectl.runtime.http.pods import PodSource, running_part, write_pod_list
 from vnodectl.runtime.http.remote import RemoteHandlers
 from vnodectl.runtime.http.serving import CertificateSource, PemSource, ServingTls, no_client_ca
 from vnodectl.runtime.http.stats import stats_summary
 from vnodectl.runtime.metrics import NodeMetrics
+from vnodectl.runtime.prometheus import Reading
 from vnodectl.runtime.provider import Provider
 from vnodectl.runtime.streams.session import SessionLimits, end_tasks
 from vnodectl.runtime.usage import NodeUsage
@@ -66,8 +68,9 @@ class KubeletServer:
     """The HTTP API of one node.
 
     `metrics` gives the text for /metrics in the Prometheus format, `configz` the KubeletConfiguration
-    for /configz, `usage` what /stats/summary and /metrics/resource say; without them the paths answer 404.
-    `calls` counts what is asked of the provider. `clock` in seconds, never going back.
+    for /configz, `usage` what /stats/summary, /metrics/resource and /metrics/cadvisor say, `probes` the
+    counts for /metrics/probes; without them the paths answer 404. `calls` counts what is asked of the
+    provider. `clock` in seconds, never going back.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class KubeletServer:
         metrics: Callable[[], str] | None = None,
         configz: Callable[[], JSON] | None = None,
         usage: NodeUsage | None = None,
+        probes: Callable[[], Reading] | None = None,
         calls: NodeMetrics | None = None,
     ) -> None:
         self._config = config
@@ -93,6 +97,7 @@ class KubeletServer:
         self._metrics = metrics
         self._configz = configz
         self._usage = usage
+        self._probes = probes
         self._calls = calls or NodeMetrics()
         self._requests: set[asyncio.Task[Any]] = set()
         self._runner: web.AppRunner | None = None
@@ -147,6 +152,8 @@ class KubeletServer:
             "/containerLogs/{namespace}/{pod}/{container}": self._logs,
             "/stats/summary": self._show_stats,
             "/metrics": self._show_metrics,
+            "/metrics/cadvisor": self._show_cadvisor,
+            "/metrics/probes": self._show_probes,
             "/metrics/resource": self._show_resources,
             "/configz": self._show_configz,
         }.items():
@@ -184,6 +191,16 @@ class KubeletServer:
         if self._usage is None:
             raise web.HTTPNotFound
         return await resource_metrics(request, self._usage)
+
+    async def _show_cadvisor(self, request: web.Request) -> web.StreamResponse:
+        if self._usage is None:
+            raise web.HTTPNotFound
+        return await cadvisor_metrics(request, self._usage)
+
+    async def _show_probes(self, request: web.Request) -> web.StreamResponse:
+        if self._probes is None:
+            raise web.HTTPNotFound
+        return await probe_metrics(request, self._probes())
 
     async def _show_stats(self, request: web.Request) -> web.StreamResponse:
         if self._usage is None:

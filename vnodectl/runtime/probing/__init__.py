@@ -5,6 +5,6 @@ results and knows when to ask again, `manager` keeps the workers of all pods and
 what the provider says.
 """
 
-from vnodectl.runtime.probing.manager import Probing
+from vnodectl.runtime.probing.manager import PROBE_LABELS, Probing
 
-__all__ = ["Probing"]
+__all__ = ["PROBE_LABELS", "Probing"]

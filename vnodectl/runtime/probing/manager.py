@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from vnodectl.runtime.probing.actions import Runner, SocketRunner
 from vnodectl.runtime.probing.outcome import Outcome, Verdict
 from vnodectl.runtime.probing.spec import ProbeSpec, probe_spec
 from vnodectl.runtime.probing.worker import ContainerProbes
+from vnodectl.runtime.prometheus import Reading
 from vnodectl.runtime.provider import (
     JSON,
     HearsProbeFailures,
@@ -35,6 +37,14 @@ _GRACE = 30.0  # terminationGracePeriodSeconds' default
 # When to start is the cloud's affair here, so the time between two kills grows instead.
 _KILL_FIRST, _KILL_MOST, _KILL_FORGET = 10.0, 300.0, 600.0
 _WORDS = {ProbeKind.STARTUP: "Startup", ProbeKind.LIVENESS: "Liveness", ProbeKind.READINESS: "Readiness"}
+_RESULTS = {
+    Verdict.SUCCESS: "successful",
+    Verdict.WARNING: "successful",
+    Verdict.FAILURE: "failed",
+    Verdict.UNKNOWN: "unknown",
+}
+PROBE_LABELS = ("probe_type", "result", "container", "pod", "namespace", "pod_uid")
+"""Those of a kubelet's `prober_probe_total`."""
 _LISTS = ("initContainerStatuses", "containerStatuses")
 
 Instance = tuple[str, str, int]
@@ -59,12 +69,14 @@ class _Kills:
 
 @dataclass(slots=True)
 class _Pod:
-    """`specs` are the probes to run, by container name; what a provider leaves to us is decided once."""
+    """`specs` are the probes to run, by container name; what a provider leaves to us is decided once.
+    `results` are counts of answers by type, result and container, over all starts of the container."""
 
     pod: JSON
     specs: Mapping[str, Mapping[ProbeKind, ProbeSpec]]
     containers: dict[str, _Watched] = field(default_factory=dict)
     kills: dict[str, _Kills] = field(default_factory=dict)
+    results: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
 
 class Probing:
@@ -122,6 +134,14 @@ class Probing:
                 if ProbeKind.STARTUP not in known.probes.specs and status.get("started") is not False:
                     known.probes.release()
         return self._overlaid(watched, seen)
+
+    def results(self) -> Reading:
+        """How often each probe of the pods that there are was answered how, by `PROBE_LABELS`."""
+        return {
+            (*labels, key.name, key.namespace, key.uid): count
+            for key, watched in self._pods.items()
+            for labels, count in watched.results.items()
+        }
 
     def forget(self, key: PodKey) -> None:
         """The pod is no more, or its containers are not."""
@@ -184,6 +204,10 @@ class Probing:
 
     def report(self, key: PodKey, name: str, spec: ProbeSpec, outcome: Outcome) -> None:
         words = _WORDS[spec.kind]
+        if (watched := self._pods.get(key)) is not None:
+            watched.results[words, _RESULTS[outcome.verdict], name] += 1
+        if outcome.verdict is Verdict.SUCCESS:
+            return
         if outcome.verdict is Verdict.WARNING:
             self.event(key, name, "ProbeWarning", f"{words} probe warning: {outcome.message}")
         elif outcome.verdict is Verdict.UNKNOWN:

@@ -25,7 +25,7 @@ class Reports(Protocol):
     """Who is told what the probes of a container find."""
 
     def outcome(self, spec: ProbeSpec, outcome: Outcome) -> None:
-        """Each single answer that is not a plain success."""
+        """Each single answer."""
 
     def changed(self) -> None:
         """`started` or `ready` is another."""
@@ -96,8 +96,7 @@ class ContainerProbes:
         tick = loop.time()
         while not (self.terminating and spec.kind is not ProbeKind.READINESS):
             outcome = await self._once(spec)
-            if outcome.verdict is not Verdict.SUCCESS:
-                self._reports.outcome(spec, outcome)
+            self._reports.outcome(spec, outcome)
             verdict = None if outcome.verdict is Verdict.UNKNOWN else tally.add(outcome.ok)
             if verdict is not None and await self._settled(spec, verdict, tally):
                 return
