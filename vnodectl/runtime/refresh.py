@@ -90,10 +90,9 @@ class FileRefresh:
         if self._provider is None:
             return
         self.forget(key)
-        followed = self._follow(key, pod)
-        for reference in {one for sources in followed.values() for one in sources.references}:
-            known = facts.secrets if reference.resource is SECRETS else facts.config_maps
-            self._note(reference, known.get(reference.name))
+        self._read(self._follow(key, pod), facts)
+        if (followed := self._pods[key]) is not None:
+            followed.stale.clear()  # what others learnt just now, this pod has
         self._plan(key)
 
     async def keep(self, key: PodKey, pod: JSON) -> None:
@@ -167,6 +166,14 @@ class FileRefresh:
                 self._objects.setdefault(reference, _Object()).users.add(key)
         return volumes
 
+    def _read(self, volumes: Mapping[str, Sources], facts: Facts) -> None:
+        """What was read for one pod is news for all pods that have older files of the same object: the next
+        look would find nothing new."""
+        for reference in {one for sources in volumes.values() for one in sources.references}:
+            known = facts.secrets if reference.resource is SECRETS else facts.config_maps
+            if self._note(reference, known.get(reference.name)):
+                self._changed(reference)
+
     def _note(self, reference: Reference, found: JSON | None) -> bool:
         """Whether the object is another than before."""
         known = self._objects.get(reference)
@@ -188,9 +195,10 @@ class FileRefresh:
                 self._queue.add(key)
 
     async def _refresh(self, key: PodKey, pod: JSON, followed: _Followed) -> None:
-        stale = frozenset(followed.stale)
         try:
             facts = await self._lookups.facts(key, pod)
+            self._read(followed.volumes, facts)
+            stale = frozenset(followed.stale)
             resolved, _ = resolve(key, pod, facts)
             if self._provider is not None:
                 with self._metrics.call(Operation.REFRESH):

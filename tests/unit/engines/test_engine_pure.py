@@ -331,8 +331,14 @@ def test_usage_leaves_cached_files_out():
         "cpu_stats": {"cpu_usage": {"total_usage": 2_500_000_000}},
         "memory_stats": {"usage": 100, "stats": {"inactive_file": 30}},
     }
-    usage = usage_of("web", stats)
+    usage = usage_of("web", [stats])
     assert (usage.cpu_seconds, usage.memory_usage, usage.memory_working_set) == (2.5, 100, 70)
+
+
+def test_a_container_that_has_just_ended_has_no_usage():
+    """podman answers with no sample at all."""
+    with pytest.raises(EngineError, match="web does not run"):
+        usage_of("web", [])
 
 
 def test_the_kernels_log_tells_who_was_killed_for_memory(tmp_path):

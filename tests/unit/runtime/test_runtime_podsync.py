@@ -665,6 +665,69 @@ def test_files_adopted_from_an_earlier_life_are_made_new_once():
     virtual_time.run(main())
 
 
+def test_a_change_right_after_a_restart_reaches_the_files():
+    """The new process read the version when it made the files anew, before its first look at the object."""
+
+    async def main() -> None:
+        provider = Refreshing()
+        async with a_node(provider) as node:
+            node.api.put("configmaps", {"metadata": {"name": "c"}, "data": {"a": "1"}}, "default")
+            node.create(volumes=[{"name": "v", "configMap": {"name": "c"}}])
+            await asyncio.sleep(2)
+        second = Refreshing()
+        second.groups = dict(provider.groups)
+        async with a_node(second, node.api):
+            await asyncio.sleep(5)
+            assert [files for _, files in second.refreshed] == [{"v": {"a": b"1"}}]
+            node.api.put("configmaps", {"metadata": {"name": "c"}, "data": {"a": "2"}}, "default")
+            await asyncio.sleep(70)
+            assert [files for _, files in second.refreshed][1:] == [{"v": {"a": b"2"}}]
+
+    virtual_time.run(main())
+
+
+def test_a_change_that_a_new_pod_has_seen_reaches_the_older_ones():
+    async def main() -> None:
+        provider = Refreshing()
+        async with a_node(provider) as node:
+            node.api.put("configmaps", {"metadata": {"name": "c"}, "data": {"a": "1"}}, "default")
+            volumes = [{"name": "v", "configMap": {"name": "c"}}]
+            node.create(volumes=volumes)
+            await asyncio.sleep(2)
+            node.api.put("configmaps", {"metadata": {"name": "c"}, "data": {"a": "2"}}, "default")
+            node.create("q", uid="u-2", volumes=volumes)
+            await asyncio.sleep(70)
+            assert {"v": {"a": b"2"}} in [files for _, files in provider.refreshed]
+
+    virtual_time.run(main())
+
+
+def test_a_change_seen_while_one_volume_is_made_new_reaches_the_others():
+    """Labels change just after a ConfigMap: making the downward API anew reads the ConfigMap, too."""
+
+    async def main() -> None:
+        provider = Refreshing()
+        item = {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}
+        async with a_node(provider) as node:
+            node.api.put("configmaps", {"metadata": {"name": "c"}, "data": {"a": "1"}}, "default")
+            node.create(
+                volumes=[
+                    {"name": "v", "configMap": {"name": "c"}},
+                    {"name": "w", "downwardAPI": {"items": [item]}},
+                ]
+            )
+            await asyncio.sleep(2)
+            node.api.put("configmaps", {"metadata": {"name": "c"}, "data": {"a": "2"}}, "default")
+            node.api.patch(PODS.path("default", "p"), {"metadata": {"labels": {"tier": "web"}}})
+            await asyncio.sleep(2)
+            made: dict[str, dict[str, bytes]] = {}
+            for _, files in provider.refreshed:
+                made |= files
+            assert made == {"v": {"a": b"2"}, "w": {"labels": b'tier="web"'}}
+
+    virtual_time.run(main())
+
+
 def test_labels_that_change_reach_the_downward_api():
     async def main() -> None:
         provider = Refreshing()

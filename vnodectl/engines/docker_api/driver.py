@@ -323,7 +323,7 @@ class DockerDriver:
     async def usage(self, container_id: str, name: str) -> ContainerUsage:
         with translated():
             stats = await self._container(_raw(container_id)).stats(stream=False)
-        return usage_of(name, stats[0])
+        return usage_of(name, stats)
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from vnodectl.engines.api import ContainerUsage, Running, Terminated
+from vnodectl.engines.api import ContainerUsage, EngineError, Running, Terminated
 from vnodectl.engines.docker_api.bodies import ATTEMPT, CONTAINER
 from vnodectl.engines.driver import Attempt, Image
 
@@ -63,8 +63,14 @@ def image_of(shown: JSON) -> Image:
     return Image(identity, str((shown.get("Config") or {}).get("User") or ""))
 
 
-def usage_of(name: str, stats: JSON) -> ContainerUsage:
-    """Memory as the kubelet counts it: the working set is what is used but for inactive file pages."""
+def usage_of(name: str, samples: Sequence[JSON]) -> ContainerUsage:
+    """Memory as the kubelet counts it: the working set is what is used but for inactive file pages.
+
+    Raises EngineError where there is no sample, as of a container that has just ended.
+    """
+    if not samples:
+        raise EngineError(f"container {name} does not run")
+    stats = samples[0]
     memory = stats.get("memory_stats") or {}
     used = int(memory.get("usage") or 0)
     detail = memory.get("stats") or {}
