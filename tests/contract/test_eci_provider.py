@@ -317,6 +317,24 @@ async def test_a_delete_that_takes_long_can_be_forced() -> None:
         assert engine.graces == [30, 0]
 
 
+async def test_a_group_that_outlives_the_shorter_grace_of_its_deletion_is_forced() -> None:
+    pod = make_pod({"containers": [{"name": "main", "image": "n"}], "terminationGracePeriodSeconds": 600})
+    engine = ScriptedEngine()
+    engine.holds_deletions = True
+    async with eci_cloud(engine) as cloud:
+        await cloud.provider.create(pod)
+        await cloud.said.state(pod.key, "running")
+        await cloud.provider.delete(pod.key, grace=600)
+        await asyncio.wait_for(engine.deleted.wait(), 10)
+        await cloud.provider.delete(pod.key, grace=0.01)
+        assert engine.graces == [600]  # no longer than that, but that long
+        await asyncio.sleep(0.02)
+        engine.holds_deletions = False
+        await cloud.provider.delete(pod.key, grace=0.01)
+        await cloud.said.gone(pod.key)
+        assert engine.graces == [600, 0]
+
+
 def _with_files(token: bytes, *more: File, policy: str = "Always") -> Any:
     mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("token", "config", "none")]
     return make_pod(

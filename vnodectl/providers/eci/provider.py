@@ -135,7 +135,8 @@ class EciProvider:
         return [states.group_id(row) for row in rows]
 
     async def delete(self, key: PodKey, *, grace: float) -> None:
-        """ECI keeps the pod's own termination grace from its creation; none at all is asked for here."""
+        """ECI keeps the pod's own termination grace from its creation. Asked again when a shorter one is
+        over, it is made to end the group at once."""
         known = self._observer.find(key)
         try:
             if known is None:
@@ -143,7 +144,9 @@ class EciProvider:
             elif known.vanished:
                 self._observer.gone(key)
             else:
-                await self._groups.delete(known.group_id, force=grace <= 0)
+                now = self._timer.now()
+                await self._groups.delete(known.group_id, force=grace <= 0 or now >= known.kill_at)
+                known.kill_at = min(known.kill_at, now + grace)
                 self._observer.deleting(key)
         except AlibabaNotFound:
             self._observer.gone(key)

@@ -47,6 +47,8 @@ class Tracked:
     changed_at: float = 0.0
     described_at: float = float("-inf")
     deleting_at: float | None = None
+    kill_at: float = float("inf")
+    """When the grace that its pod was deleted with is over; the group's own may be longer."""
     removing: bool = False
     """It could not be made, and is being taken away."""
     vanished: bool = False
