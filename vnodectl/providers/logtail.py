@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from vnodectl.providers.timing import Timer
-from vnodectl.runtime.provider import LogOptions
+from vnodectl.runtime.provider import LogOptions, NotFound
 
 FOLLOW_INTERVAL = 2.0
 _QUIET_INTERVAL = 5.0
@@ -58,7 +58,12 @@ async def read(
     while options.follow and left != 0:
         last = source.ended()
         await timer.sleep(pause)
-        fresh, lines = await _after(source, lines)
+        try:
+            fresh, lines = await _after(source, lines)
+        except NotFound:
+            if last or source.ended():
+                return  # it went with its container, between two looks
+            raise
         chunk, left = _cut(_render(fresh, stamped=options.timestamps), left)
         if chunk:
             pause = FOLLOW_INTERVAL

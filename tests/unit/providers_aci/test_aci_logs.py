@@ -129,6 +129,25 @@ async def test_a_restarted_container_begins_a_new_log() -> None:
     assert await _read(container, LogOptions(follow=True), restart) == b"line 1\nline 2\nagain\n"
 
 
+async def test_a_followed_log_that_goes_with_its_ended_container_has_ended() -> None:
+    container = Container(_line(1))
+
+    def gone() -> None:
+        container.error = AzureNotFound(404, "ResourceNotFound", "no such group")
+
+    assert await _read(container, LogOptions(follow=True), gone) == b"line 1\n"
+
+
+async def test_a_followed_log_that_is_gone_while_its_container_runs_is_an_error() -> None:
+    container = Container(_line(1))
+
+    def gone() -> None:
+        container.error = AzureNotFound(404, "ResourceNotFound", "no such group")
+
+    with pytest.raises(NotFound):
+        await _read(container, LogOptions(follow=True), gone, lambda: None)
+
+
 async def test_following_stops_at_the_byte_limit() -> None:
     container = Container(_line(1))
 
