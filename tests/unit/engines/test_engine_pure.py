@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from support import virtual_time
 
 from vnodectl.engines.api import (
     ContainerSpec,
@@ -35,6 +36,7 @@ from vnodectl.engines.docker_api.pause import _AMD64, _ARM64, _executable, pause
 from vnodectl.engines.docker_api.podman_config import config_environment, end_lingering, with_exit_delay
 from vnodectl.engines.docker_api.reading import attempt_state, image_of, moment, usage_of
 from vnodectl.engines.docker_api.service import docker_url, podman_command, podman_ulimits
+from vnodectl.engines.docker_api.streams import RESIZES_APART, SilentSession, _follow_sizes
 from vnodectl.engines.hub import Hub
 from vnodectl.engines.probes import Tally, check
 from vnodectl.engines.references import reference_error
@@ -333,6 +335,24 @@ def test_usage_leaves_cached_files_out():
     }
     usage = usage_of("web", [stats])
     assert (usage.cpu_seconds, usage.memory_usage, usage.memory_working_set) == (2.5, 100, 70)
+
+
+def test_sizes_of_a_terminal_are_told_one_after_the_other():
+    told: list[tuple[int, int, float]] = []
+
+    class Dragged(SilentSession):
+        tty = True
+
+        async def sizes(self):
+            yield 121, 31
+            yield 120, 30
+
+    async def resize(columns: int, rows: int) -> None:
+        told.append((columns, rows, asyncio.get_running_loop().time()))
+
+    virtual_time.run(_follow_sizes(Dragged(), resize))
+    assert [one[:2] for one in told] == [(121, 31), (120, 30)]
+    assert told[1][2] - told[0][2] >= RESIZES_APART
 
 
 def test_a_container_that_has_just_ended_has_no_usage():

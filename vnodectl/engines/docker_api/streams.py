@@ -22,6 +22,8 @@ HEADER = struct.Struct(">BxxxL")  # stream number and length, see the API's Cont
 STDERR = 2
 EXIT_POLL, EXIT_PATIENCE = 0.05, 5.0  # seconds, for an exit code that is not written down yet
 NOT_STARTED_CODES = (126, 127)
+RESIZES_APART = 0.1
+"""Seconds. conmon 2.1 lost the second of two at once in one of seven tries: kubectl attach sends two."""
 
 
 async def read_logs(
@@ -168,3 +170,4 @@ async def _follow_sizes(session: Session, resize: Callable[[int, int], Awaitable
         # The command may have ended meanwhile, or not have begun: a size is not worth an error.
         with contextlib.suppress(EngineError), translated():
             await resize(columns, rows)
+        await asyncio.sleep(RESIZES_APART)
