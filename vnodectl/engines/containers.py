@@ -21,9 +21,9 @@ from vnodectl.engines.driver import Attempt, BadConfig, CannotRun, Image
 from vnodectl.engines.group import Group
 from vnodectl.engines.hooks import carry_out
 from vnodectl.engines.probes import Prober
-from vnodectl.engines.references import reference_error
 from vnodectl.engines.status import credentials_for, initial_status, should_restart
 from vnodectl.engines.tasks import background, first, to_the_end
+from vnodectl.references import reference_error
 
 LEAST_GRACE = 2.0  # seconds that a kubelet leaves to a container whatever its preStop hook took
 KEPT_ATTEMPTS = 2  # the current one and the one that `logs --previous` shows

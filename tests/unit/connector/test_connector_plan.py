@@ -15,6 +15,7 @@ CERTIFICATE = (
     "-----BEGIN CERTIFICATE-----\npublic\n-----END CERTIFICATE-----\n"
     "-----BEGIN PRIVATE KEY-----\nhush\n-----END PRIVATE KEY-----"
 )
+DIGEST = f"sha256:{'ab' * 32}"
 PRINCIPAL = {"service_principal": "app", "client_secret": "hush"}
 PLACE = {"subscription": "sub", "tenant": "ten", "aci_resource_group": "rg", "location": "eastus"}
 
@@ -216,7 +217,7 @@ def test_half_or_two_identities_are_refused_and_no_secret_is_shown(said: dict[st
         ("[fd00::1]:5000/a:V1_x.y-z", Image("[fd00::1]:5000/a", "V1_x.y-z")),
         ("My.Registry/a", Image("My.Registry/a")),
         ("host:5000/a/b:1.2", Image("host:5000/a/b", "1.2")),
-        ("a/b:1@sha256:abc", Image("a/b", "1", "sha256:abc")),
+        (f"a/b:1@{DIGEST}", Image("a/b", "1", DIGEST)),
     ],
 )
 def test_image_references(reference: str, expected: Image) -> None:
@@ -226,9 +227,9 @@ def test_image_references(reference: str, expected: Image) -> None:
 def test_image_flags_win_over_the_reference_of_the_environment() -> None:
     assert image(Settings(image="a/b:1", image_tag="2")) == Image("a/b", "2")
     assert image(Settings(image="a/b:1", image_repository="c")) == Image("c")
-    assert image(Settings(image="a/b@sha256:abc", image_tag="2")) == Image("a/b", "2")
+    assert image(Settings(image=f"a/b@{DIGEST}", image_tag="2")) == Image("a/b", "2")
     with pytest.raises(UsageError, match="digest"):
-        image(Settings(image_repository="a/b@sha256:abc", image_tag="2"))
+        image(Settings(image_repository=f"a/b@{DIGEST}", image_tag="2"))
 
 
 @pytest.mark.parametrize(("text", "expected"), [("90", 90), ("90s", 90), ("5m", 300), ("1h", 3600)])

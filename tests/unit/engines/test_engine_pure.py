@@ -39,8 +39,8 @@ from vnodectl.engines.docker_api.service import docker_url, podman_command, podm
 from vnodectl.engines.docker_api.streams import RESIZES_APART, SilentSession, _follow_sizes
 from vnodectl.engines.hub import Hub
 from vnodectl.engines.probes import Tally, check
-from vnodectl.engines.references import reference_error
 from vnodectl.engines.status import credentials_for, full_reference, group_phase
+from vnodectl.references import reference_error
 
 PODMAN = bodies.Flavor(podman=True, ulimits=({"Name": "nofile", "Soft": 1, "Hard": 2},))
 DOCKER = bodies.Flavor(podman=False)

@@ -20,6 +20,10 @@ _REFERENCE = re.compile(
 _IDENTIFIER = re.compile(r"[a-f0-9]{64}")
 
 
+def is_tag(text: str) -> bool:
+    return re.fullmatch(_TAG, text, re.ASCII) is not None
+
+
 def reference_error(image: str) -> str:
     """Why this is no image's name, in a kubelet's words; "" for one that is."""
     if _IDENTIFIER.fullmatch(image):
