@@ -88,11 +88,15 @@ async def test_a_service_that_cannot_start_says_why(tmp_path):
     await service.stop()
 
 
-# Instead of podman: a socket where the last word says, until it is killed.
+# Instead of podman: a socket where the last word says, until it is killed; nobody listens as long as a file
+# `wait` is there.
 SERVICE = """
-import signal, socket, sys
+import pathlib, signal, socket, sys, time
 listening = socket.socket(socket.AF_UNIX)
 listening.bind(sys.argv[-1].removeprefix("unix://"))
+while pathlib.Path("wait").exists():
+    time.sleep(0.01)
+listening.listen()
 signal.pause()
 """
 
@@ -122,6 +126,24 @@ async def test_a_long_directory_gets_a_short_socket_that_is_found_again(tmp_path
     await again.stop()
     await service.stop()
     assert list(short.iterdir()) == []
+
+
+async def test_a_service_has_started_when_it_listens(tmp_path):
+    wait = tmp_path / "wait"
+    wait.touch()
+    service = PodmanService(tmp_path, [sys.executable, "-c", SERVICE])
+    path = service.url.removeprefix("unix://")
+    starting = asyncio.create_task(service.ensure())
+    async with asyncio.timeout(60):
+        while not Path(path).exists():  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0.01)
+        await asyncio.wait([starting], timeout=0.2)
+        assert not starting.done()
+        wait.unlink()
+        await starting
+    _, writer = await asyncio.open_unix_connection(path)
+    writer.close()
+    await service.stop()
 
 
 async def test_a_socket_directory_of_somebody_else_is_not_used(tmp_path, short):

@@ -155,13 +155,22 @@ class PodmanService:
             )
         try:
             async with asyncio.timeout(START_TIMEOUT):
-                while not self._socket.exists():
+                while not await self._listens():
                     if self._process.returncode is not None:
                         raise EngineError(f"podman system service ended: {self._last_words()}")
                     await asyncio.sleep(0.02)
         except TimeoutError as error:
             await self.stop()
             raise EngineError(f"podman system service did not start: {self._last_words()}") from error
+
+    async def _listens(self) -> bool:
+        """The socket is there a moment before anybody listens."""
+        try:
+            _, writer = await asyncio.open_unix_connection(self._socket)
+        except OSError:
+            return False
+        writer.close()
+        return True
 
     async def stop(self) -> None:
         process, self._process = self._process, None
