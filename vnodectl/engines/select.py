@@ -12,23 +12,21 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vnodectl.engines.api import Engine, EngineError
 from vnodectl.engines.clock import Clock, SystemClock
 from vnodectl.engines.composite import CompositeEngine
-from vnodectl.engines.docker_api.driver import DockerDriver
-from vnodectl.engines.docker_api.service import (
-    DockerSocket,
-    PodmanService,
-    here_podman_command,
-    here_ulimits,
-)
 from vnodectl.engines.group import Settings
 from vnodectl.engines.hub import Hub
 from vnodectl.engines.process.driver import ProcessDriver
 from vnodectl.engines.process.invocation import Programs
 from vnodectl.engines.simulated.engine import SimulatedEngine
 from vnodectl.engines.supervised import Seen, SupervisedEngine
+
+if TYPE_CHECKING:
+    from vnodectl.engines.docker_api.driver import DockerDriver
+    from vnodectl.engines.docker_api.service import DockerSocket, PodmanService
 
 KINDS = ("podman", "docker", "process", "simulated")
 SCOPE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -83,6 +81,15 @@ def open_engine(
 
 def container_driver(kind: str, *, scope: str, state_dir: Path, network: str | None = None) -> DockerDriver:
     """The driver of podman or docker, for those who need its networks and images rather than groups."""
+    # Only where there are containers: an agent that has none is the smaller for it.
+    from vnodectl.engines.docker_api.driver import DockerDriver
+    from vnodectl.engines.docker_api.service import (
+        DockerSocket,
+        PodmanService,
+        here_podman_command,
+        here_ulimits,
+    )
+
     home = state_dir / scope
     if kind == "podman":
         service: PodmanService | DockerSocket = PodmanService(home, here_podman_command())
