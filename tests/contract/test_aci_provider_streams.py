@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from support.aci_cloud import AciCloud, Kubectl, TerminalEngine, aci_cloud
 from support.aci_pods import make_pod
+from support.port_connection import Connection
 from support.scripted_engine import ScriptedEngine
 
 from vnodectl.engines.api import GroupPhase, Running
@@ -197,21 +198,6 @@ class Near(ScriptedEngine):
     def run(self, name: str, ip: str = "127.0.0.1") -> None:
         self.publish(replace(self.seen[name], ip=ip))
         self.become(name, GroupPhase.RUNNING, Running(1_800_000_000.0), ready=True, started=True)
-
-
-class Connection:
-    def __init__(self, *sent: bytes) -> None:
-        self._sent = list(sent)
-        self.got = b""
-
-    async def read(self) -> bytes:
-        return self._sent.pop(0) if self._sent else b""
-
-    async def write(self, data: bytes) -> None:
-        self.got += data
-
-    async def write_eof(self) -> None:
-        self.got += b"<eof>"
 
 
 async def test_a_port_of_a_group_is_reached_at_its_address() -> None:

@@ -7,16 +7,17 @@ and its containers are simulated. What holds for every provider is in test_runti
 from __future__ import annotations
 
 import asyncio
-import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from support.eci_cloud import BRISK, KEY, REGION, SECRET, SETTINGS, alibaba_settings, seed
+from support.eventually import eventually
 
 from vnodectl.clouds.alibaba import AlibabaSession
 from vnodectl.emulator.alibaba.seed import config_of
@@ -68,23 +69,7 @@ class Scene:
                 await provider.aclose()
                 assert isinstance(result, asyncio.CancelledError), result
 
-    async def eventually(
-        self, look: Callable[[], Awaitable[Any]], wanted: Callable[[Any], Any] = bool
-    ) -> Any:
-        """What `look` gives once it is `wanted`; NotFound counts as not yet."""
-        seen: object = None
-        try:
-            async with asyncio.timeout(DEADLINE):
-                while True:
-                    try:
-                        seen = await look()
-                        if wanted(seen):
-                            return seen
-                    except NotFound:
-                        seen = "not found"
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            raise AssertionError(f"not in time; last seen: {json.dumps(seen, indent=1)}") from None
+    eventually = staticmethod(partial(eventually, seconds=DEADLINE))
 
     async def create(self, name: str = "", **spec: Any) -> JSON:
         body = {

@@ -6,13 +6,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from support.eventually import eventually
 from support.provider_places import PLACES, Place, opened
 
 from vnodectl.kube.client import JSON, KubeClient
@@ -24,7 +25,6 @@ from vnodectl.runtime.provider import PodKey
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
-DEADLINE = 30.0
 ISCSI = {"targetPortal": "10.0.2.15:3260", "iqn": "iqn.2001-04.com.example:storage", "lun": 0}
 
 
@@ -51,23 +51,7 @@ class Node:
             await self.place.close(provider)
             assert isinstance(result, asyncio.CancelledError), result
 
-    async def eventually(
-        self, look: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool] = bool
-    ) -> Any:
-        """What `look` gives once it is `wanted`; NotFound counts as not yet."""
-        seen: object = None
-        try:
-            async with asyncio.timeout(DEADLINE):
-                while True:
-                    try:
-                        seen = await look()
-                        if wanted(seen):
-                            return seen
-                    except NotFound:
-                        seen = "not found"
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            raise AssertionError(f"not in time; last seen: {seen}") from None
+    eventually = staticmethod(eventually)
 
     async def ready(self, status: str) -> JSON:
         async def look() -> JSON:

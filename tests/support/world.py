@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from support.eventually import eventually
 from support.fake_provider import FakeProvider
 
 from vnodectl.kube.client import JSON, KubeClient
@@ -16,8 +17,6 @@ from vnodectl.kube.errors import NotFound
 from vnodectl.kube.resources import EVENTS, NODES, PODS
 from vnodectl.runtime.kubelet import Kubelet, KubeletConfig
 from vnodectl.runtime.provider import PodKey
-
-DEADLINE = 30.0
 
 
 @dataclass
@@ -43,21 +42,7 @@ class World:
             result = (await asyncio.gather(task, return_exceptions=True))[0]
             assert isinstance(result, asyncio.CancelledError), result
 
-    async def eventually(self, look: Callable[[], Awaitable], wanted: Callable[[object], bool] = bool):
-        """What `look` gives once it is `wanted`; NotFound counts as not yet."""
-        seen: object = None
-        try:
-            async with asyncio.timeout(DEADLINE):
-                while True:
-                    try:
-                        seen = await look()
-                        if wanted(seen):
-                            return seen
-                    except NotFound:
-                        seen = "not found"
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            raise AssertionError(f"not in time; last seen: {seen}") from None
+    eventually = staticmethod(eventually)
 
     async def create(self, name: str = "", **spec) -> JSON:
         body = {
