@@ -22,6 +22,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from vnodectl.providers.base64_lines import base64_lines
+
 SHELL = "/bin/sh"
 
 STDIN_END = b".\n.\n"
@@ -132,18 +134,13 @@ class Typing:
         # Padding is only understood at the end of what one process decodes.
         whole = len(self._held) // _STDIN_PIECE * _STDIN_PIECE if self.in_bulk else len(self._held)
         ready, self._held = self._held[:whole], self._held[whole:]
-        yield from _lines(ready)
+        yield from base64_lines(ready, _STDIN_PIECE)
 
     def rest(self) -> Iterator[bytes]:
-        yield from _lines(self._held)
+        yield from base64_lines(self._held, _STDIN_PIECE)
         if self.in_bulk:
             yield _BULK_END
         self._held, self.in_bulk = b"", False
-
-
-def _lines(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), _STDIN_PIECE):
-        yield base64.b64encode(data[start : start + _STDIN_PIECE]) + b"\n"
 
 
 @dataclass(slots=True)

@@ -12,10 +12,11 @@ An image without a shell or base64 never sends the first mark, and nothing has b
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+
+from vnodectl.providers.base64_lines import base64_lines
 
 WORDS_MAX, WORD_MAX = 20, 256
 """Of a command, and characters of each (ExecContainerCommand's documents)."""
@@ -39,8 +40,7 @@ def wrapped(command: Sequence[str], nonce: str) -> list[str] | None:
 
 
 def encoded(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), _PIECE):
-        yield base64.b64encode(data[start : start + _PIECE]) + b"\n"
+    return base64_lines(data, _PIECE)
 
 
 @dataclass(slots=True)
