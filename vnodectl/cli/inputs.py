@@ -83,7 +83,7 @@ def gather(flags: Mapping[str, Any], config: str | None) -> Settings:
 
 
 def patterns(said: Sequence[str] | None) -> tuple[str, ...]:
-    """Checks as --only and --skip name them: several times, with commas, or both."""
+    """Checks or rules as --only, --skip and --ignore name them: several times, with commas, or both."""
     return tuple(part.strip() for one in said or () for part in one.split(",") if part.strip())
 
 

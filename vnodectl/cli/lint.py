@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vnodectl.cli import options
-from vnodectl.cli.inputs import azure_settings, gather
+from vnodectl.cli.inputs import azure_settings, gather, patterns
 from vnodectl.cli.lint_files import read_files
 from vnodectl.cli.options import CLUSTER, RUN, option
 from vnodectl.cli.output import note, write_document, write_json, write_table
@@ -182,7 +182,7 @@ def lint(
         namespace=namespace,
         gpu_sku=gpu_sku,
         subnet=(settings.subnet_id or "") if name == "azure" else "",
-        ignore=catalogue.ignored(_split(ignore or ())),
+        ignore=catalogue.ignored(patterns(ignore)),
         offline=offline,
         images=images,
     )
@@ -208,10 +208,6 @@ def _no_search_for_garbage() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def _split(patterns: Sequence[str]) -> tuple[str, ...]:
-    return tuple(part.strip() for one in patterns for part in one.split(",") if part.strip())
 
 
 def _placement(settings: Settings, wanted: Wanted, name: str, os_type: str) -> Placement:
