@@ -6,7 +6,7 @@ neither container nor image, as where control groups are counted. What no provid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from aiohttp import web
@@ -14,10 +14,12 @@ from aiohttp import web
 from vnodectl.runtime import clock
 from vnodectl.runtime.http.pieces import write_pieces
 from vnodectl.runtime.prometheus import CONTENT_TYPE, header, sample
-from vnodectl.runtime.provider import Interface, Usage
+from vnodectl.runtime.provider import Interface, PodKey, Usage
 from vnodectl.runtime.usage import NodeUsage, PodUsage
 
 Labels = tuple[tuple[str, str], ...]
+Images = Mapping[PodKey, Mapping[str, str]]
+"""By pod, and there by container."""
 
 _MEMORY: Final[tuple[tuple[str, str, Callable[[Usage], int]], ...]] = (
     ("container_memory_usage_bytes", "Current memory usage in bytes, all of it.", lambda one: one.memory),
@@ -60,10 +62,11 @@ async def cadvisor_metrics(request: web.Request, usage: NodeUsage) -> web.Stream
 
 def cadvisor_lines(pods: list[PodUsage], *, failed: bool) -> Iterator[str]:
     """All families, each in one piece as the format wants it."""
-    yield from _cpu_lines(pods)
+    by_pod = {pod.key: _images(pod) for pod in pods}
+    yield from _cpu_lines(pods, by_pod)
     for name, text, measure in _MEMORY:
         yield header(name, "gauge", text)
-        for labels, parts in _measured(pods):
+        for labels, parts in _measured(pods, by_pod):
             yield sample(name, labels, sum(map(measure, parts)), _time(parts))
     yield from _network_lines(pods)
     name = "container_start_time_seconds"
@@ -71,7 +74,7 @@ def cadvisor_lines(pods: list[PodUsage], *, failed: bool) -> Iterator[str]:
     for pod in pods:
         if started := (pod.pod.get("status") or {}).get("startTime"):
             yield sample(name, _labels(pod), clock.parse(started))
-        images = _images(pod)
+        images = by_pod[pod.key]
         for one in pod.containers:
             if one.started:
                 yield sample(name, _labels(pod, one.name, images), clock.parse(one.started))
@@ -80,13 +83,13 @@ def cadvisor_lines(pods: list[PodUsage], *, failed: bool) -> Iterator[str]:
     yield sample(name, (), int(failed))
 
 
-def _cpu_lines(pods: list[PodUsage]) -> Iterator[str]:
+def _cpu_lines(pods: list[PodUsage], by_pod: Images) -> Iterator[str]:
     name, whole = "container_cpu_usage_seconds_total", ("cpu", "total")
     yield header(name, "counter", "Cumulative cpu time consumed, in core-seconds.")
     for pod in pods:
         if pod.cpu_seconds is not None:  # of containers that have ended too, unlike the sum of the others
             yield sample(name, (*_labels(pod), whole), pod.cpu_seconds, _time(pod.measured))
-        images = _images(pod)
+        images = by_pod[pod.key]
         for one in pod.containers:
             if (used := one.usage) is not None:
                 labels = (*_labels(pod, one.name, images), whole)
@@ -103,18 +106,18 @@ def _network_lines(pods: list[PodUsage]) -> Iterator[str]:
                 yield sample(name, labels, count(one), _time(pod.measured))
 
 
-def _measured(pods: list[PodUsage]) -> Iterator[tuple[Labels, list[Usage]]]:
+def _measured(pods: list[PodUsage], by_pod: Images) -> Iterator[tuple[Labels, list[Usage]]]:
     """Every pod of which something was measured, and then each of its containers."""
     for pod in pods:
         if pod.measured:
             yield _labels(pod), pod.measured
-        images = _images(pod)
+        images = by_pod[pod.key]
         for one in pod.containers:
             if one.usage is not None:
                 yield _labels(pod, one.name, images), [one.usage]
 
 
-def _labels(pod: PodUsage, container: str = "", images: dict[str, str] | None = None) -> Labels:
+def _labels(pod: PodUsage, container: str = "", images: Mapping[str, str] | None = None) -> Labels:
     image = (images or {}).get(container, "")
     key = pod.key
     return (("container", container), ("image", image), ("namespace", key.namespace), ("pod", key.name))
